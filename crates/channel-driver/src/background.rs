@@ -1,0 +1,67 @@
+//! The task behind a session: pings, dead peers, and whatever nobody waits for.
+
+use std::{
+    future::Future,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use crate::{
+    runtime::{Runtime, Timer},
+    side::Side,
+    state::Shared,
+};
+
+/// The socket is looked at no less often than this, in case that whoever was woken for it has been dropped.
+const LOOK_EVERY: Duration = Duration::from_secs(5);
+
+/// Ends with the connection.
+pub(crate) struct Background<S: Side, R: Runtime> {
+    pub(crate) shared: Arc<Shared<S>>,
+    pub(crate) timer: R::Timer,
+}
+
+impl<S: Side, R: Runtime> Background<S, R> {
+    pub(crate) fn spawn(shared: Arc<Shared<S>>)
+    where
+        R::Timer: Unpin,
+    {
+        R::spawn(Self { shared, timer: R::timer() });
+    }
+}
+
+impl<S: Side, R: Runtime<Timer: Unpin>> Future for Background<S, R> {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let this = &mut *self;
+        this.shared.interest.wait_in_background(cx.waker());
+        loop {
+            let now = this.shared.now();
+            let mut state = this.shared.lock();
+            if state.handles == 0 && !state.session.is_closing() && !state.has_ended() {
+                state.session.abort(now);
+                let _ = state.flush();
+                state.drop_connection();
+            }
+            state.pump(now);
+            if state.is_over() {
+                return Poll::Ready(());
+            }
+            let look = now + LOOK_EVERY;
+            let deadline = state.session.poll_timeout().map_or(look, |due| due.min(look));
+            state.arm(Some(deadline));
+            drop(state);
+            match this.timer.poll_until(cx, deadline) {
+                Poll::Pending => return Poll::Pending,
+                Poll::Ready(()) => {
+                    let mut state = this.shared.lock();
+                    state.handle_timeout(this.shared.now());
+                    state.release();
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,237 @@
+//! A client of one API server, and what it can start there.
+
+use std::{fmt, marker::PhantomData, sync::Arc, time::Duration};
+
+use channel_proto::{
+    Action, HeartbeatConfig, Limits, PodRequest, SessionConfig, Streams, Subprotocol, TerminalSize,
+    upgrade::{BearerIn, UpgradeRequest},
+};
+
+use crate::{
+    Endpoint, Error,
+    handshake::{self, timeout},
+    runtime::Runtime,
+    session::{Output, Session},
+};
+
+/// Starts sessions in the pods of one API server. Cheap to clone.
+pub struct Client<R> {
+    shared: Arc<Settings>,
+    runtime: PhantomData<fn() -> R>,
+}
+
+#[derive(Debug, Clone)]
+struct Settings {
+    endpoint: Endpoint,
+    limits: Limits,
+    heartbeat: HeartbeatConfig,
+    connect_timeout: Duration,
+}
+
+impl<R: Runtime<Timer: Unpin>> Client<R> {
+    /// A client of the server at `endpoint`. Nothing is connected until a session starts.
+    pub fn new(endpoint: Endpoint) -> Self {
+        Self::with(Settings {
+            endpoint,
+            limits: Limits::default(),
+            heartbeat: HeartbeatConfig::default(),
+            connect_timeout: Duration::from_secs(30),
+        })
+    }
+
+    fn with(settings: Settings) -> Self {
+        Self { shared: Arc::new(settings), runtime: PhantomData }
+    }
+
+    /// Pings of each session, and when a silent peer is dead.
+    #[must_use]
+    pub fn heartbeat(self, heartbeat: HeartbeatConfig) -> Self {
+        Self::with(Settings { heartbeat, ..Settings::clone(&self.shared) })
+    }
+
+    /// The caps of each session.
+    #[must_use]
+    pub fn limits(self, limits: Limits) -> Self {
+        Self::with(Settings { limits, ..Settings::clone(&self.shared) })
+    }
+
+    /// How long connecting and upgrading may take together. 30 s.
+    #[must_use]
+    pub fn connect_timeout(self, timeout: Duration) -> Self {
+        Self::with(Settings { connect_timeout: timeout, ..Settings::clone(&self.shared) })
+    }
+
+    /// A command to run in a pod, like [`std::process::Command`].
+    pub fn exec(&self, namespace: impl Into<String>, pod: impl Into<String>) -> Exec<R> {
+        Exec(Launch::new(self, namespace.into(), pod.into(), Action::Exec { command: Vec::new() }))
+    }
+
+    /// The main process of a pod, to attach to.
+    pub fn attach(&self, namespace: impl Into<String>, pod: impl Into<String>) -> Attach<R> {
+        Attach(Launch::new(self, namespace.into(), pod.into(), Action::Attach))
+    }
+}
+
+impl<R> Clone for Client<R> {
+    fn clone(&self) -> Self {
+        Self { shared: self.shared.clone(), runtime: PhantomData }
+    }
+}
+
+impl<R> fmt::Debug for Client<R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Client").field("endpoint", &self.shared.endpoint).finish_non_exhaustive()
+    }
+}
+
+/// What exec and attach have in common.
+struct Launch<R> {
+    client: Client<R>,
+    request: PodRequest,
+    offers: Vec<Subprotocol>,
+    size: Option<TerminalSize>,
+}
+
+impl<R: Runtime<Timer: Unpin>> Launch<R> {
+    fn new(client: &Client<R>, namespace: String, pod: String, action: Action) -> Self {
+        let request = PodRequest { namespace, pod, container: None, action, streams: Streams::default() };
+        Self { client: client.clone(), request, offers: Subprotocol::DEFAULT_OFFER.to_vec(), size: None }
+    }
+
+    fn check(&self) -> Result<(), Error> {
+        let usage = |what: &str| Err(Error::Usage(what.to_owned()));
+        match &self.request.action {
+            _ if !self.request.streams.any() => usage("ask for at least one of stdin, stdout and stderr"),
+            _ if self.request.streams.tty && self.request.streams.stderr => {
+                usage("a terminal has no stderr of its own: everything comes on stdout")
+            }
+            Action::Exec { command } if command.is_empty() => usage("no command to run"),
+            _ => Ok(()),
+        }
+    }
+
+    async fn start(self) -> Result<Session, Error> {
+        self.check()?;
+        let Settings { endpoint, limits, heartbeat, connect_timeout } = &*self.client.shared;
+        let streams = self.request.streams;
+        let mut request = UpgradeRequest::for_pod(endpoint.authority(), self.request)
+            .path_prefix(&endpoint.prefix)
+            .headers(endpoint.headers.clone())
+            .offers(self.offers);
+        if let Some(token) = &endpoint.token {
+            request = request.bearer(token.clone(), BearerIn::Header);
+        }
+        let authority = endpoint.authority();
+        let upgraded = timeout::<R, _>(*connect_timeout, &authority, async {
+            let connect = R::connect(endpoint.dial_host(), endpoint.port).await;
+            let stream = connect.map_err(|source| Error::Connect {
+                authority: authority.clone(),
+                source: Arc::new(source),
+            })?;
+            handshake::upgrade(stream, &request, limits).await
+        })
+        .await?;
+        let mut config = SessionConfig::client(handshake::entropy()?);
+        config.limits = limits.clone();
+        config.heartbeat = *heartbeat;
+        let session = Session::start::<R, _>(upgraded, streams, &config);
+        if let Some(size) = self.size {
+            // A size was only taken together with a terminal.
+            let _ = session.resize(size);
+        }
+        Ok(session)
+    }
+}
+
+macro_rules! launch {
+    ($name:ident) => {
+        impl<R: Runtime<Timer: Unpin>> $name<R> {
+            /// The container; the pod's only or default one unless named.
+            #[must_use]
+            pub fn container(mut self, name: impl Into<String>) -> Self {
+                self.0.request.container = Some(name.into());
+                self
+            }
+
+            /// Wants to write stdin.
+            #[must_use]
+            pub fn stdin(mut self) -> Self {
+                self.0.request.streams.stdin = true;
+                self
+            }
+
+            /// Wants to read stdout.
+            #[must_use]
+            pub fn stdout(mut self) -> Self {
+                self.0.request.streams.stdout = true;
+                self
+            }
+
+            /// Wants to read stderr. A terminal has none of its own.
+            #[must_use]
+            pub fn stderr(mut self) -> Self {
+                self.0.request.streams.stderr = true;
+                self
+            }
+
+            /// On a terminal, of this size if it is known.
+            #[must_use]
+            pub fn tty(mut self, size: Option<TerminalSize>) -> Self {
+                self.0.request.streams.tty = true;
+                self.0.size = size;
+                self
+            }
+
+            /// The subprotocols to offer, best first, in the place of [`Subprotocol::DEFAULT_OFFER`].
+            #[must_use]
+            pub fn offer(mut self, offers: impl IntoIterator<Item = Subprotocol>) -> Self {
+                self.0.offers = offers.into_iter().collect();
+                self
+            }
+
+            /// Connects, upgrades, and hands out the streams.
+            ///
+            /// # Errors
+            /// No connection, a refusal (with all that the server said), or a request that makes no sense.
+            pub async fn start(self) -> Result<Session, Error> {
+                self.0.start().await
+            }
+        }
+
+        impl<R> fmt::Debug for $name<R> {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.debug_tuple(stringify!($name)).field(&self.0.request).finish()
+            }
+        }
+    };
+}
+
+/// A command to run in a pod.
+#[must_use = "nothing runs before it is started"]
+pub struct Exec<R>(Launch<R>);
+
+/// An attachment to the main process of a pod.
+#[must_use = "nothing happens before it is started"]
+pub struct Attach<R>(Launch<R>);
+
+launch!(Exec);
+launch!(Attach);
+
+impl<R: Runtime<Timer: Unpin>> Exec<R> {
+    /// The command and its arguments. No shell is involved.
+    pub fn command(mut self, command: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        self.0.request.action = Action::Exec { command: command.into_iter().map(Into::into).collect() };
+        self
+    }
+
+    /// Runs the command to its end and collects its output, stdout and stderr apart.
+    ///
+    /// # Errors
+    /// As [`start`](Self::start), and when the connection breaks the protocol. That it was cut off is an outcome, beside the
+    /// output that came before.
+    pub async fn output(mut self) -> Result<Output, Error> {
+        self.0.request.streams.stdout = true;
+        self.0.request.streams.stderr = !self.0.request.streams.tty;
+        self.start().await?.output().await
+    }
+}

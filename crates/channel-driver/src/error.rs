@@ -1,0 +1,72 @@
+//! What can go wrong between the application and the pod.
+
+use std::{fmt, io, sync::Arc};
+
+use channel_proto::upgrade::Refusal;
+
+/// Why a session could not begin, or broke off. A normal end, successful or not, is an [`Outcome`](channel_proto::Outcome) and no error.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub enum Error {
+    /// The endpoint, or what was asked for, cannot be used.
+    Usage(String),
+    /// No connection to the server.
+    Connect {
+        /// The host and the port that were tried.
+        authority: String,
+        /// Why not.
+        source: Arc<io::Error>,
+    },
+    /// The server answered, and did not upgrade.
+    Refused(Box<Refusal>),
+    /// The peer broke the protocol, went silent, or went over a limit.
+    Protocol(channel_proto::Error),
+    /// The connection failed while the session was under way.
+    Io(Arc<io::Error>),
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Usage(what) => f.write_str(what),
+            Self::Connect { authority, source } => write!(f, "cannot connect to {authority}: {source}"),
+            Self::Refused(refusal) => write!(f, "the server refused: {refusal}"),
+            Self::Protocol(error) => error.fmt(f),
+            Self::Io(error) => write!(f, "the connection failed: {error}"),
+        }
+    }
+}
+
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Connect { source, .. } | Self::Io(source) => Some(source),
+            Self::Protocol(error) => Some(error),
+            Self::Usage(_) | Self::Refused(_) => None,
+        }
+    }
+}
+
+impl From<channel_proto::Error> for Error {
+    fn from(error: channel_proto::Error) -> Self {
+        Self::Protocol(error)
+    }
+}
+
+impl From<io::Error> for Error {
+    fn from(error: io::Error) -> Self {
+        Self::Io(Arc::new(error))
+    }
+}
+
+impl From<Error> for io::Error {
+    fn from(error: Error) -> Self {
+        let kind = match &error {
+            Error::Usage(_) => io::ErrorKind::InvalidInput,
+            Error::Connect { source, .. } | Error::Io(source) => source.kind(),
+            Error::Refused(_) => io::ErrorKind::PermissionDenied,
+            Error::Protocol(_) => io::ErrorKind::InvalidData,
+        };
+        Self::new(kind, error)
+    }
+}

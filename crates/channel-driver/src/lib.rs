@@ -1,0 +1,31 @@
+//! Drives the machines of [`channel_proto`] over any async runtime.
+//!
+//! Applications use it through the crate of their runtime, `channel-tokio` for one, which brings a [`Runtime`](runtime::Runtime) and re-exports the rest.
+//!
+//! The halves of a session share its machine and its socket under one lock, and whoever waits for something drives them: reading stdout reads the
+//! socket, writing stdin writes it. There is no channel between tasks, no second buffer, and no task to hop to; the background task of a
+//! session only pings, and does what nobody waits for.
+
+mod background;
+mod client;
+mod endpoint;
+mod error;
+mod halves;
+mod handshake;
+mod inbound;
+mod interest;
+#[cfg(feature = "tokio-io")]
+mod io_traits;
+pub mod runtime;
+mod server;
+mod session;
+mod side;
+mod state;
+
+pub use client::{Attach, Client, Exec};
+pub use endpoint::Endpoint;
+pub use error::Error;
+pub use halves::{EndOfStdin, Reader, Writer};
+pub use server::{Incoming, ServerSession, accept};
+pub use session::{Output, Session};
+pub use side::{Side, Sorted};

@@ -1,0 +1,171 @@
+//! The server's side: a request, a decision, a session.
+
+use std::{fmt, future::poll_fn, io, sync::Arc};
+
+use bytes::{Bytes, BytesMut};
+use channel_proto::{
+    BearerToken, CloseReason, Limits, Outcome, PodRequest, SessionConfig, Streams, Subprotocol, TerminalSize,
+    request::RequestError,
+    session::{Server, Session as Machine},
+    upgrade::{self, InvalidBearer, respond},
+};
+use http::{Request, Response};
+
+use crate::{
+    Error,
+    background::Background,
+    halves::{Handle, Reader, Writer},
+    handshake,
+    runtime::{Runtime, Transport},
+    state::Shared,
+};
+
+/// Reads a request from a connection that just came in; `None` if it ended without one. A head that cannot be read is answered, and an error here.
+///
+/// How long it may take is the caller's to bound.
+///
+/// # Errors
+/// The connection failed, or what came is no HTTP request.
+pub async fn accept<T: Transport>(mut stream: T, limits: &Limits) -> Result<Option<Incoming<T>>, Error> {
+    let read = handshake::read_request(&mut stream, limits).await?;
+    Ok(read.map(|(incoming, rest)| Incoming { stream, rest, incoming }))
+}
+
+/// A request that waits for its answer.
+pub struct Incoming<T> {
+    stream: T,
+    rest: BytesMut,
+    incoming: upgrade::Incoming,
+}
+
+impl<T: Transport> Incoming<T> {
+    /// The request's head.
+    pub fn request(&self) -> &Request<()> {
+        self.incoming.request()
+    }
+
+    /// What to do in which pod; `None` for any other path.
+    ///
+    /// # Errors
+    /// To be answered with 400 and its text.
+    pub fn pod_request(&self) -> Result<Option<PodRequest>, RequestError> {
+        self.incoming.pod_request()
+    }
+
+    /// The bearer token, wherever it travels.
+    ///
+    /// # Errors
+    /// To be answered with 401.
+    pub fn bearer(&self) -> Result<Option<BearerToken>, InvalidBearer> {
+        self.incoming.bearer()
+    }
+
+    /// Answers with anything but an upgrade, and ends the connection.
+    ///
+    /// # Errors
+    /// The connection failed.
+    pub async fn respond(mut self, response: Response<Bytes>) -> io::Result<()> {
+        handshake::answer(&mut self.stream, respond(response)).await
+    }
+
+    /// Takes the upgrade, with the best of the `supported` subprotocols; or answers that it cannot be, and gives `None`.
+    ///
+    /// # Errors
+    /// The connection failed.
+    pub async fn accept<R: Runtime<Timer: Unpin>>(
+        mut self,
+        supported: &[Subprotocol],
+        streams: Streams,
+        config: &SessionConfig,
+    ) -> io::Result<Option<ServerSession>> {
+        let mut accepted = match self.incoming.accept(supported) {
+            Ok(accepted) => accepted,
+            Err(refusal) => {
+                self.respond(*refusal).await?;
+                return Ok(None);
+            }
+        };
+        handshake::write_all(&mut self.stream, &mut accepted.head).await?;
+        let session = ServerSession::over::<R>(self.stream, self.rest, accepted.subprotocol, streams, config);
+        Ok(Some(session))
+    }
+}
+
+impl<T> fmt::Debug for Incoming<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Incoming").field("request", self.incoming.request()).finish_non_exhaustive()
+    }
+}
+
+/// A session that is served. If it and all its streams are dropped before [`finish`](Self::finish), the client sees it end without a status.
+pub struct ServerSession {
+    /// What the client sends to the command, if it asked to. It ends when the client ends stdin or is gone.
+    pub stdin: Option<Reader<Server>>,
+    /// The command's stdout, if the client wants it.
+    pub stdout: Option<Writer<Server>>,
+    /// The command's stderr, if the client wants it.
+    pub stderr: Option<Writer<Server>>,
+    subprotocol: Subprotocol,
+    handle: Handle<Server>,
+}
+
+impl ServerSession {
+    /// A session on a stream that somebody else upgraded. `rest` is what was read behind the head of the request.
+    pub fn over<R: Runtime<Timer: Unpin>>(
+        stream: impl Transport,
+        rest: BytesMut,
+        subprotocol: Subprotocol,
+        streams: Streams,
+        config: &SessionConfig,
+    ) -> Self {
+        let streams = streams.served();
+        let machine = Machine::server(streams, subprotocol, config, R::now());
+        let shared = Shared::new(machine, Box::new(stream), rest, &config.limits, R::now);
+        let session = Self {
+            stdin: streams.stdin.then(|| Reader::new(&shared, 0)),
+            stdout: streams.stdout.then(|| Writer::new(&shared, 0)),
+            stderr: streams.stderr.then(|| Writer::new(&shared, 1)),
+            subprotocol,
+            handle: Handle::new(&shared),
+        };
+        // Tells the client that the server is ready, before anything is awaited.
+        shared.command(|_, _| ());
+        Background::<Server, R>::spawn(Arc::clone(&shared));
+        session
+    }
+
+    /// The subprotocol that was negotiated.
+    pub fn subprotocol(&self) -> Subprotocol {
+        self.subprotocol
+    }
+
+    /// Waits for the terminal's next size; `None` at the end of the session. Sizes that came in between are passed over.
+    pub async fn size(&self) -> Option<TerminalSize> {
+        poll_fn(|cx| self.handle.shared.poll_size(cx)).await
+    }
+
+    /// Waits until the client is gone, and tells its close frame, if it sent one.
+    ///
+    /// # Errors
+    /// The client broke the protocol or went silent, or the connection failed in another way than being cut.
+    pub async fn ended(&self) -> Result<Option<CloseReason>, Error> {
+        poll_fn(|cx| self.handle.shared.poll_ended(cx)).await
+    }
+
+    /// Sends the status, closes, and waits until the client closed as well (for [`linger`](SessionConfig::linger) at most), so that nothing of
+    /// what was written is lost on the way. Drops the streams that were not taken out of the session.
+    ///
+    /// # Errors
+    /// As [`ended`](Self::ended).
+    pub async fn finish(mut self, outcome: &Outcome) -> Result<(), Error> {
+        (self.stdin, self.stdout, self.stderr) = (None, None, None);
+        self.handle.shared.command(|session, now| session.finish(now, outcome));
+        poll_fn(|cx| self.handle.shared.poll_closed(cx)).await.map(|_| ())
+    }
+}
+
+impl fmt::Debug for ServerSession {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ServerSession").field("subprotocol", &self.subprotocol).finish_non_exhaustive()
+    }
+}

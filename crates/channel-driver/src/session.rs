@@ -1,0 +1,163 @@
+//! A client's session, as the application holds it.
+
+use std::{
+    fmt,
+    future::{Future, poll_fn},
+    pin::{Pin, pin},
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+use bytes::BytesMut;
+use channel_proto::{
+    Outcome, SessionConfig, Streams, Subprotocol, TerminalSize,
+    session::{Client, ResizeError, Session as Machine},
+};
+
+use crate::{
+    Error,
+    background::Background,
+    halves::{Handle, Reader, Writer},
+    handshake::Upgraded,
+    runtime::{Runtime, Transport},
+    side::index,
+    state::Shared,
+};
+
+/// A command that runs in a pod, or an attachment.
+///
+/// Take the streams out of it and use them, in any task. When the session and all its streams are dropped, the connection is closed.
+pub struct Session {
+    /// The command's stdin, if it was asked for. Dropping it ends stdin, as does closing it, which also says if the subprotocol cannot.
+    pub stdin: Option<Writer<Client>>,
+    /// The command's stdout, if it was asked for.
+    pub stdout: Option<Reader<Client>>,
+    /// The command's stderr, if it was asked for.
+    pub stderr: Option<Reader<Client>>,
+    subprotocol: Subprotocol,
+    handle: Handle<Client>,
+}
+
+/// All that a command put out, and how it ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Output {
+    /// What it wrote to stdout; on a terminal, everything.
+    pub stdout: Vec<u8>,
+    /// What it wrote to stderr.
+    pub stderr: Vec<u8>,
+    /// How it ended.
+    pub outcome: Outcome,
+}
+
+impl Session {
+    pub(crate) fn start<R, T>(upgraded: Upgraded<T>, streams: Streams, config: &SessionConfig) -> Self
+    where
+        R: Runtime<Timer: Unpin>,
+        T: Transport,
+    {
+        Self::over::<R>(upgraded.stream, upgraded.rest, upgraded.subprotocol, streams, config)
+    }
+
+    /// A session on a stream that somebody else upgraded. `rest` is what was read behind the head of the 101.
+    pub fn over<R: Runtime<Timer: Unpin>>(
+        stream: impl Transport,
+        rest: BytesMut,
+        subprotocol: Subprotocol,
+        streams: Streams,
+        config: &SessionConfig,
+    ) -> Self {
+        let machine = Machine::client(streams, subprotocol, config, R::now());
+        let shared = Shared::new(machine, Box::new(stream), rest, &config.limits, R::now);
+        let reader = |wanted: bool, output| {
+            let reader = Reader::new(&shared, index(output));
+            // One that nobody asked for is dropped at once, which drops what comes for it.
+            wanted.then_some(reader)
+        };
+        let session = Self {
+            stdin: streams.stdin.then(|| Writer::new(&shared, 0)),
+            stdout: reader(streams.stdout, channel_proto::Output::Stdout),
+            stderr: reader(streams.stderr, channel_proto::Output::Stderr),
+            subprotocol,
+            handle: Handle::new(&shared),
+        };
+        Background::<Client, R>::spawn(Arc::clone(&shared));
+        session
+    }
+
+    /// The subprotocol that was negotiated, and with it what this session can do.
+    pub fn subprotocol(&self) -> Subprotocol {
+        self.subprotocol
+    }
+
+    /// Tells the command's terminal its size. Never waits.
+    ///
+    /// # Errors
+    /// The session has no terminal.
+    pub fn resize(&self, size: TerminalSize) -> Result<(), ResizeError> {
+        self.handle.shared.command(|session, _| session.resize(size))
+    }
+
+    /// Waits for the end of the session, and tells it, any number of times. Somebody must read the outputs meanwhile: unread ones hold it up.
+    ///
+    /// # Errors
+    /// The peer broke the protocol or went silent, or the connection failed in another way than being cut.
+    pub async fn outcome(&self) -> Result<Outcome, Error> {
+        poll_fn(|cx| self.handle.shared.poll_ended(cx)).await
+    }
+
+    /// Ends stdin where that is possible, drops the outputs that were not taken out of the session, and waits for its end.
+    ///
+    /// # Errors
+    /// As [`outcome`](Self::outcome).
+    pub async fn wait(mut self) -> Result<Outcome, Error> {
+        (self.stdin, self.stdout, self.stderr) = (None, None, None);
+        self.outcome().await
+    }
+
+    /// Ends stdin where that is possible, and collects the outputs that were not taken out of the session until it ends.
+    ///
+    /// # Errors
+    /// As [`outcome`](Self::outcome).
+    pub async fn output(mut self) -> Result<Output, Error> {
+        self.stdin = None;
+        let mut stdout = pin!(collect(self.stdout.take()));
+        let mut stderr = pin!(collect(self.stderr.take()));
+        let (mut out, mut err) = (None, None);
+        // Both at once: one left unread would hold up the other.
+        poll_fn(|cx| {
+            poll_once(&mut out, stdout.as_mut(), cx);
+            poll_once(&mut err, stderr.as_mut(), cx);
+            if out.is_some() && err.is_some() { Poll::Ready(()) } else { Poll::Pending }
+        })
+        .await;
+        let (stdout, stderr) = (out.unwrap_or_default(), err.unwrap_or_default());
+        let outcome = self.outcome().await?;
+        Ok(Output { stdout, stderr, outcome })
+    }
+}
+
+fn poll_once<T>(done: &mut Option<T>, future: Pin<&mut impl Future<Output = T>>, cx: &mut Context<'_>) {
+    if done.is_none()
+        && let Poll::Ready(output) = future.poll(cx)
+    {
+        *done = Some(output);
+    }
+}
+
+/// All that comes. How the session ended says whether it is all there was.
+async fn collect(reader: Option<Reader<Client>>) -> Vec<u8> {
+    let mut all = Vec::new();
+    if let Some(mut reader) = reader {
+        while let Ok(Some(chunk)) = reader.chunk().await {
+            all.extend_from_slice(&chunk);
+        }
+    }
+    all
+}
+
+impl fmt::Debug for Session {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Session").field("subprotocol", &self.subprotocol).finish_non_exhaustive()
+    }
+}

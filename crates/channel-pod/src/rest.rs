@@ -1,0 +1,275 @@
+//! The part of the Kubernetes API that clients ask before they stream: the pod itself, and what the server
+//! knows.
+//!
+//! It is made for kubectl, which reads the pod before every exec, attach, port-forward and cp (to choose a
+//! container, and to see that it runs), and asks for `/version` and the discovery documents with some of its
+//! commands. Whatever a client accepts (tables, protobuf, aggregated discovery), the answer is plain JSON,
+//! which they all take.
+
+mod refusal;
+#[cfg(test)]
+mod tests;
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use bytes::Bytes;
+use http::header::CONTENT_TYPE;
+use http::{Method, Request, Response, StatusCode};
+use serde_json::{Value, json};
+
+pub(crate) use self::refusal::Refusal;
+
+/// What is to be known about the pod. There is one pod, and it is always running.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct PodFacts {
+    /// Its namespace; there is no other.
+    pub(crate) namespace: String,
+    /// Its name.
+    pub(crate) name: String,
+    /// Its containers, at least one.
+    pub(crate) containers: Vec<ContainerFacts>,
+    /// Since when it runs.
+    pub(crate) started: SystemTime,
+}
+
+/// What is to be known about a container.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct ContainerFacts {
+    /// Its name.
+    pub(crate) name: String,
+    /// The command of its main process; empty if it has none.
+    pub(crate) command: Vec<String>,
+    /// Its main process reads standard input.
+    pub(crate) stdin: bool,
+    /// Its main process runs on a terminal.
+    pub(crate) tty: bool,
+}
+
+impl PodFacts {
+    /// Checks that a request is for this pod.
+    ///
+    /// # Errors
+    /// 404 `pods "x" not found`: another name or, as on a real server, another namespace.
+    pub(crate) fn check(&self, namespace: &str, name: &str) -> Result<(), Refusal> {
+        if namespace == self.namespace && name == self.name { Ok(()) } else { Err(Refusal::no_pod(name)) }
+    }
+
+    /// The container that an exec or attach is for: the one it names, or the only one.
+    ///
+    /// # Errors
+    /// 400: there is none of that name, or none was named and there are several.
+    pub(crate) fn container(&self, name: Option<&str>) -> Result<&ContainerFacts, Refusal> {
+        match (name, self.containers.as_slice()) {
+            (None | Some(""), [only]) => Ok(only),
+            (None | Some(""), several) => {
+                Err(Refusal::container_required(&self.name, several.iter().map(|container| &*container.name)))
+            }
+            (Some(name), containers) => containers
+                .iter()
+                .find(|container| container.name == name)
+                .ok_or_else(|| Refusal::no_container(&self.name, name)),
+        }
+    }
+}
+
+/// Answers every request that is not an upgrade.
+///
+/// Of the subresources that stream, only their refusals are here: 404 for another pod, else 400 `Upgrade
+/// request required`.
+pub(crate) fn answer(pod: &PodFacts, request: &Request<()>) -> Response<Bytes> {
+    let found = resource(pod, request.uri().path()).and_then(|resource| match resource {
+        Resource::Streams => Err(Refusal::upgrade_required()),
+        _ if request.method() != Method::GET => Err(Refusal::method_not_allowed()),
+        Resource::Text(text) => Ok(response(StatusCode::OK, "text/plain; charset=utf-8", text.into())),
+        Resource::Document(document) => Ok(json_response(StatusCode::OK, &document)),
+        Resource::Pods(pods) => {
+            let selected = select(pods, request.uri().query().unwrap_or_default())?;
+            Ok(json_response(StatusCode::OK, &list(selected)))
+        }
+    });
+    found.unwrap_or_else(Refusal::into_response)
+}
+
+/// What is at a path.
+enum Resource<'a> {
+    Text(&'static str),
+    Document(Value),
+    Pods(Option<&'a PodFacts>),
+    Streams,
+}
+
+fn resource<'a>(pod: &'a PodFacts, path: &str) -> Result<Resource<'a>, Refusal> {
+    let segments: Vec<&str> = path.split('/').filter(|segment| !segment.is_empty()).collect();
+    Ok(match segments[..] {
+        ["version"] => Resource::Document(version()),
+        ["healthz" | "livez" | "readyz"] => Resource::Text("ok"),
+        ["api"] => Resource::Document(json!({ "kind": "APIVersions", "versions": ["v1"] })),
+        ["apis"] => Resource::Document(json!({ "kind": "APIGroupList", "apiVersion": "v1", "groups": [] })),
+        ["api", "v1"] => Resource::Document(resources()),
+        ["api", "v1", "pods"] => Resource::Pods(Some(pod)),
+        ["api", "v1", "namespaces", namespace, "pods"] => {
+            Resource::Pods((namespace == pod.namespace).then_some(pod))
+        }
+        ["api", "v1", "namespaces", namespace, "pods", name] => {
+            pod.check(namespace, name)?;
+            Resource::Document(with_kind(pod_document(pod)))
+        }
+        ["api", "v1", "namespaces", namespace, "pods", name, "exec" | "attach" | "portforward"] => {
+            pod.check(namespace, name)?;
+            Resource::Streams
+        }
+        _ => return Err(Refusal::no_resource()),
+    })
+}
+
+/// The pods of a list that its query selects. What is not understood is refused: a wrong list would be
+/// believed.
+fn select<'a>(pods: Option<&'a PodFacts>, query: &str) -> Result<Option<&'a PodFacts>, Refusal> {
+    let parameters = query.split('&').filter_map(|parameter| parameter.split_once('='));
+    parameters.filter(|(_, value)| !value.is_empty()).try_fold(pods, |pods, (key, value)| match key {
+        // A list where a stream of events is expected would be taken for a broken one.
+        "watch" if matches!(value, "true" | "1") => Err(Refusal::method_not_allowed()),
+        "fieldSelector" => {
+            let name = value.strip_prefix("metadata.name").ok_or_else(Refusal::no_selector)?;
+            let name = name
+                .strip_prefix("%3D")
+                .or_else(|| name.strip_prefix('='))
+                .ok_or_else(Refusal::no_selector)?;
+            Ok(pods.filter(|pod| pod.name == name))
+        }
+        "labelSelector" => Err(Refusal::no_selector()),
+        _ => Ok(pods),
+    })
+}
+
+/// The version of the API spoken here, which is what clients compare with theirs; the rest says who speaks.
+fn version() -> Value {
+    json!({
+        "major": "1",
+        "minor": "36",
+        "gitVersion": concat!("v1.36.0+channel-pod-", env!("CARGO_PKG_VERSION")),
+        "gitCommit": "",
+        "gitTreeState": "",
+        "buildDate": "1970-01-01T00:00:00Z",
+        "goVersion": "",
+        "compiler": "rustc",
+        "platform": format!("{}/{}", std::env::consts::OS, std::env::consts::ARCH),
+    })
+}
+
+fn resources() -> Value {
+    json!({
+        "kind": "APIResourceList",
+        "groupVersion": "v1",
+        "resources": [
+            {
+                "name": "pods", "singularName": "pod", "namespaced": true, "kind": "Pod",
+                "verbs": ["get", "list"], "shortNames": ["po"], "categories": ["all"],
+            },
+            streaming("pods/attach", "PodAttachOptions"),
+            streaming("pods/exec", "PodExecOptions"),
+            streaming("pods/portforward", "PodPortForwardOptions"),
+        ],
+    })
+}
+
+fn streaming(name: &str, kind: &str) -> Value {
+    json!({ "name": name, "singularName": "", "namespaced": true, "kind": kind, "verbs": ["create", "get"] })
+}
+
+fn list<'a>(pods: impl IntoIterator<Item = &'a PodFacts>) -> Value {
+    let items: Vec<Value> = pods.into_iter().map(pod_document).collect();
+    json!({ "kind": "PodList", "apiVersion": "v1", "metadata": { "resourceVersion": "1" }, "items": items })
+}
+
+/// Items of a list go without these two.
+fn with_kind(mut document: Value) -> Value {
+    document["kind"] = "Pod".into();
+    document["apiVersion"] = "v1".into();
+    document
+}
+
+fn pod_document(pod: &PodFacts) -> Value {
+    let started = rfc3339(pod.started);
+    let conditions: Vec<Value> = ["PodScheduled", "Initialized", "ContainersReady", "Ready"]
+        .map(|condition| json!({ "type": condition, "status": "True", "lastTransitionTime": started }))
+        .into();
+    let statuses = pod.containers.iter().map(|container| {
+        json!({
+            "name": container.name, "image": IMAGE, "imageID": "",
+            "ready": true, "started": true, "restartCount": 0,
+            "state": { "running": { "startedAt": started } },
+        })
+    });
+    json!({
+        "metadata": {
+            "name": pod.name, "namespace": pod.namespace, "uid": UID, "resourceVersion": "1",
+            "creationTimestamp": started,
+        },
+        "spec": {
+            "containers": pod.containers.iter().map(container_document).collect::<Vec<_>>(),
+            "restartPolicy": "Never",
+            "nodeName": "localhost",
+        },
+        "status": {
+            "phase": "Running",
+            "conditions": conditions,
+            "hostIP": "127.0.0.1",
+            "podIP": "127.0.0.1",
+            "startTime": started,
+            "containerStatuses": statuses.collect::<Vec<_>>(),
+        },
+    })
+}
+
+/// The containers have the files of this machine, not an image's; but the field is not optional.
+const IMAGE: &str = "localhost";
+
+/// Clients tell pods of one name apart by it; here there is one.
+const UID: &str = "00000000-0000-4000-8000-000000000001";
+
+fn container_document(container: &ContainerFacts) -> Value {
+    let ContainerFacts { name, command, stdin, tty } = container;
+    let mut document = json!({ "name": name, "image": IMAGE, "resources": {} });
+    if !command.is_empty() {
+        document["command"] = command.as_slice().into();
+    }
+    // As Go writes them: what is false is left out.
+    for (key, _) in [("stdin", stdin), ("tty", tty)].into_iter().filter(|(_, on)| **on) {
+        document[key] = true.into();
+    }
+    document
+}
+
+/// `2026-11-22T08:12:28Z`; a time before 1970 counts as 1970.
+fn rfc3339(time: SystemTime) -> String {
+    let seconds = time.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+    let (days, second) = (seconds / 86_400, seconds % 86_400);
+    let (year, month, day) = civil_date(days);
+    let (hour, minute, second) = (second / 3600, second / 60 % 60, second % 60);
+    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z")
+}
+
+/// The Gregorian date of a day counted from 1970-01-01: Howard Hinnant's `civil_from_days`, in eras of 400
+/// years that begin in March, so that the leap day comes last.
+fn civil_date(days: u64) -> (u64, u64, u64) {
+    let days = days + 719_468;
+    let (era, day_of_era) = (days / 146_097, days % 146_097);
+    let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let month_from_march = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
+    let month = if month_from_march < 10 { month_from_march + 3 } else { month_from_march - 9 };
+    (era * 400 + year_of_era + u64::from(month <= 2), month, day)
+}
+
+fn json_response(code: StatusCode, document: &Value) -> Response<Bytes> {
+    response(code, "application/json", format!("{document}\n").into())
+}
+
+fn response(code: StatusCode, content_type: &'static str, body: Bytes) -> Response<Bytes> {
+    let mut response = Response::new(body);
+    *response.status_mut() = code;
+    response.headers_mut().insert(CONTENT_TYPE, http::HeaderValue::from_static(content_type));
+    response
+}

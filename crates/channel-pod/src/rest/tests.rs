@@ -1,0 +1,204 @@
+use std::time::{Duration, SystemTime};
+
+use serde_json::{Value, json};
+
+use super::*;
+
+fn container(name: &str) -> ContainerFacts {
+    ContainerFacts { name: name.into(), ..ContainerFacts::default() }
+}
+
+fn pod(name: &str, containers: Vec<ContainerFacts>) -> PodFacts {
+    let started = SystemTime::UNIX_EPOCH + Duration::from_secs(1_795_335_148);
+    PodFacts { namespace: "default".into(), name: name.into(), containers, started }
+}
+
+fn bb() -> PodFacts {
+    pod("bb", vec![container("bb")])
+}
+
+fn ask(pod: &PodFacts, method: Method, uri: &str) -> (StatusCode, Value) {
+    let request = Request::builder().method(method).uri(uri).body(()).unwrap();
+    let response = answer(pod, &request);
+    assert_eq!(response.headers()[CONTENT_TYPE], "application/json");
+    (response.status(), serde_json::from_slice(response.body()).unwrap())
+}
+
+fn get(pod: &PodFacts, uri: &str) -> (StatusCode, Value) {
+    ask(pod, Method::GET, uri)
+}
+
+fn refused(refusal: Refusal) -> Value {
+    serde_json::from_slice(refusal.into_response().body()).unwrap()
+}
+
+#[test]
+fn the_pod() {
+    let tty =
+        ContainerFacts { command: vec!["sh".into(), "-i".into()], stdin: true, tty: true, ..container("c1") };
+    let (code, document) =
+        get(&pod("bb-tty", vec![tty, container("c2")]), "/api/v1/namespaces/default/pods/bb-tty");
+    assert_eq!(code, 200);
+    assert_eq!((&document["kind"], &document["apiVersion"]), (&json!("Pod"), &json!("v1")));
+    assert_eq!(document["metadata"]["name"], "bb-tty");
+    assert_eq!(document["metadata"]["namespace"], "default");
+    assert_eq!(document["metadata"]["creationTimestamp"], "2026-11-22T08:12:28Z");
+    assert_eq!(document["status"]["phase"], "Running");
+    assert_eq!(
+        document["spec"]["containers"],
+        json!([
+            {
+                "name": "c1", "image": "localhost", "resources": {}, "command": ["sh", "-i"],
+                "stdin": true, "tty": true,
+            },
+            { "name": "c2", "image": "localhost", "resources": {} },
+        ])
+    );
+    let ready: Vec<_> =
+        document["status"]["containerStatuses"].as_array().unwrap().iter().map(|c| &c["ready"]).collect();
+    assert_eq!(ready, [true, true]);
+}
+
+#[test]
+fn lists() {
+    for (uri, count) in [
+        ("/api/v1/pods?limit=500", 1),
+        ("/api/v1/namespaces/default/pods", 1),
+        ("/api/v1/namespaces/other/pods", 0),
+        ("/api/v1/namespaces/default/pods?fieldSelector=metadata.name%3Dbb&watch=false", 1),
+        ("/api/v1/namespaces/default/pods?fieldSelector=metadata.name%3Db&labelSelector=", 0),
+    ] {
+        let (code, list) = get(&bb(), uri);
+        assert_eq!((code, &list["kind"]), (StatusCode::OK, &json!("PodList")), "{uri}");
+        assert_eq!(list["items"].as_array().unwrap().len(), count, "{uri}");
+    }
+    let (code, _) = get(&bb(), "/api/v1/namespaces/default/pods?limit=500&watch=true");
+    assert_eq!(code, 405);
+    for selector in [
+        "labelSelector=app%3Dx",
+        "fieldSelector=status.phase%3DRunning",
+        "fieldSelector=metadata.name%21%3Dbb",
+    ] {
+        assert_eq!(get(&bb(), &format!("/api/v1/pods?{selector}")).0, 400, "{selector}");
+    }
+}
+
+#[test]
+fn discovery() {
+    assert_eq!(get(&bb(), "/api?timeout=32s").1["versions"], json!(["v1"]));
+    assert_eq!(get(&bb(), "/apis").1["kind"], "APIGroupList");
+    let names: Vec<Value> = get(&bb(), "/api/v1").1["resources"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|resource| resource["name"].clone())
+        .collect();
+    assert_eq!(names, ["pods", "pods/attach", "pods/exec", "pods/portforward"]);
+    assert_eq!(get(&bb(), "/version").1["minor"], "36");
+}
+
+#[test]
+fn health() {
+    let response = answer(&bb(), &Request::get("/healthz").body(()).unwrap());
+    assert_eq!((response.status(), &**response.body()), (StatusCode::OK, &b"ok"[..]));
+}
+
+/// Recordings `exec-v5-no-pod`, `exec-v5-no-namespace`.
+#[test]
+fn another_pod() {
+    for (uri, name) in [
+        ("/api/v1/namespaces/default/pods/nopod", "nopod"),
+        ("/api/v1/namespaces/default/pods/nopod/exec?command=sh", "nopod"),
+        ("/api/v1/namespaces/nons/pods/bb/portforward", "bb"),
+    ] {
+        let expected = json!({
+            "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure",
+            "message": format!("pods \"{name}\" not found"), "reason": "NotFound",
+            "details": { "name": name, "kind": "pods" }, "code": 404,
+        });
+        assert_eq!(get(&bb(), uri), (StatusCode::NOT_FOUND, expected), "{uri}");
+    }
+}
+
+/// Recordings `exec-no-upgrade-get`, `exec-no-upgrade-post`.
+#[test]
+fn streams_without_upgrade() {
+    let expected = json!({
+        "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure",
+        "message": "Upgrade request required", "reason": "BadRequest", "code": 400,
+    });
+    for method in [Method::GET, Method::POST] {
+        for subresource in ["exec", "attach", "portforward"] {
+            let uri = format!("/api/v1/namespaces/default/pods/bb/{subresource}?stdout=true");
+            assert_eq!(ask(&bb(), method.clone(), &uri), (StatusCode::BAD_REQUEST, expected.clone()));
+        }
+    }
+}
+
+#[test]
+fn what_is_not_there() {
+    for uri in [
+        "/",
+        "/openapi/v2",
+        "/openapi/v3",
+        "/api/v2",
+        "/apis/apps/v1",
+        "/api/v1/nodes",
+        "/api/v1/namespaces/default/pods/bb/log",
+        "/api/v1/namespaces/default/pods/bb/exec/more",
+    ] {
+        let (code, status) = get(&bb(), uri);
+        assert_eq!(
+            (code, &status["kind"], &status["reason"]),
+            (StatusCode::NOT_FOUND, &json!("Status"), &json!("NotFound"))
+        );
+    }
+}
+
+#[test]
+fn other_methods() {
+    for method in [Method::POST, Method::DELETE, Method::PATCH, Method::PUT] {
+        for uri in ["/api/v1/namespaces/default/pods", "/api/v1/namespaces/default/pods/bb", "/version"] {
+            let (code, status) = ask(&bb(), method.clone(), uri);
+            assert_eq!(
+                (code, &status["reason"]),
+                (StatusCode::METHOD_NOT_ALLOWED, &json!("MethodNotAllowed"))
+            );
+        }
+    }
+    assert_eq!(ask(&bb(), Method::DELETE, "/api/v1/namespaces/default/pods/nopod").0, 404);
+}
+
+/// Recordings `exec-v5-no-container`, `exec-v4-container-unset-two`.
+#[test]
+fn containers() {
+    assert_eq!(bb().container(None).unwrap().name, "bb");
+    assert_eq!(bb().container(Some("")).unwrap().name, "bb");
+    assert_eq!(bb().container(Some("bb")).unwrap().name, "bb");
+    assert_eq!(
+        refused(bb().container(Some("nope")).unwrap_err()),
+        json!({
+            "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure",
+            "message": "container nope is not valid for pod bb", "reason": "BadRequest", "code": 400,
+        })
+    );
+
+    let two = pod("bb-tty", vec![container("c1"), container("c2")]);
+    assert_eq!(two.container(Some("c2")).unwrap().name, "c2");
+    assert_eq!(
+        refused(two.container(None).unwrap_err())["message"],
+        "a container name must be specified for pod bb-tty, choose one of: [c1 c2]"
+    );
+}
+
+#[test]
+fn dates() {
+    let at = |seconds| rfc3339(SystemTime::UNIX_EPOCH + Duration::from_secs(seconds));
+    assert_eq!(at(0), "1970-01-01T00:00:00Z");
+    assert_eq!(at(951_782_399), "2000-02-28T23:59:59Z");
+    assert_eq!(at(951_782_400), "2000-02-29T00:00:00Z");
+    assert_eq!(at(951_868_800), "2000-03-01T00:00:00Z");
+    assert_eq!(at(1_735_689_599), "2024-12-31T23:59:59Z");
+    assert_eq!(at(4_107_542_400), "2100-03-01T00:00:00Z");
+    assert_eq!(rfc3339(SystemTime::UNIX_EPOCH - Duration::from_secs(1)), at(0));
+}

@@ -1,0 +1,444 @@
+//! Sessions of exec and attach, after the upgrade, for both ends.
+
+mod client;
+mod resize;
+mod server;
+mod state;
+mod status;
+
+use std::{
+    fmt,
+    time::{Duration, Instant},
+};
+
+use bytes::BytesMut;
+
+pub use client::{Client, ClientEvent, CloseStdinError, Output, ResizeError};
+pub use resize::TerminalSize;
+pub use server::{Server, ServerEvent};
+
+use crate::{
+    error::Error,
+    heartbeat::{HeartbeatConfig, Reading},
+    limits::Limits,
+    link::{Incoming, Link},
+    message::Message,
+    outcome::CloseReason,
+    subprotocol::Subprotocol,
+    websocket::{Role, Strictness, Transmit},
+};
+use state::{Phase, PhaseInput};
+
+/// The client's end of a session.
+pub type ClientSession = Session<Client>;
+/// The server's end of a session.
+pub type ServerSession = Session<Server>;
+
+/// One end of an exec or attach session over channels, from the upgrade to the end.
+///
+/// It does no I/O. Its methods come in four families:
+///
+/// * **getters** take `&self`: [`subprotocol`](Self::subprotocol), [`bytes_taken`](Self::bytes_taken), …
+/// * **`handle_*`** tell it what happened: [`handle_input`](Self::handle_input), [`handle_eof`](Self::handle_eof),
+///   [`handle_timeout`](Self::handle_timeout); [`handle_message`](Self::handle_message) in the place of the first for a session over messages.
+/// * **commands** say what the application wants: [`write_stdin`](Session::<Client>::write_stdin),
+///   [`write_output`](Session::<Server>::write_output), [`finish`](Session::<Server>::finish), …
+/// * **`poll_*`** and [`transmit`](Self::transmit) say what to do next: [`poll_event`](Self::poll_event), [`poll_timeout`](Self::poll_timeout);
+///   [`poll_message`](Self::poll_message) in the place of `transmit` for a session over messages.
+///
+/// After each `handle_*` and each command: take events until there is none (handing it the rest of the input in between: it
+/// holds one event at a time and leaves in your buffer what comes behind it), write what `transmit` holds, sleep until the timeout or
+/// until bytes come. That an event is left untaken is backpressure: nothing more is read then.
+///
+/// Errors are fatal and stick; output that came before one was handed out before it.
+pub struct Session<S: Side> {
+    side: S,
+    link: Link,
+    phase: Phase,
+    event: Option<S::Event>,
+    /// A writer was told "blocked", and is still to be told "writable".
+    writer: Writer,
+    failed: Option<Error>,
+    linger: Duration,
+    linger_until: Option<Instant>,
+    close: Option<CloseReason>,
+    end: End,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Writer {
+    Free,
+    Blocked,
+}
+
+/// Whether the event that ends a session was handed out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum End {
+    Untold,
+    Told,
+}
+
+/// The part of a session that differs between client and server. Sealed.
+pub trait Side: sealed::Side {}
+
+pub(crate) mod sealed {
+    use bytes::Bytes;
+
+    use crate::{error::ErrorKind, outcome::CloseReason, websocket::Role};
+
+    /// What something that came from the peer amounts to.
+    #[derive(Debug)]
+    pub enum Taken<E> {
+        Event(E),
+        /// It was of use, but the application need not hear of it yet.
+        Silent,
+        /// It was of no use to anybody.
+        Free,
+        /// It was the status.
+        Concluded,
+    }
+
+    pub trait Side {
+        type Event: Send + 'static;
+        const ROLE: Role;
+        const WRITABLE: Self::Event;
+
+        fn data(&mut self, channel: u8, payload: Bytes, end: bool) -> Result<Taken<Self::Event>, ErrorKind>;
+        fn bare(&mut self, channel: u8) -> Taken<Self::Event>;
+        fn channel_closed(&mut self, channel: u8) -> Taken<Self::Event>;
+        fn ended(&mut self, close: Option<CloseReason>) -> Self::Event;
+
+        /// Something to send that had to wait for room.
+        fn deferred(&mut self) -> Option<(u8, Bytes)>;
+    }
+}
+
+impl<S: sealed::Side> Side for S {}
+
+/// What a session is told at its start.
+#[derive(Clone)]
+#[non_exhaustive]
+pub struct SessionConfig {
+    /// Every cap.
+    pub limits: Limits,
+    /// Pings, and when a silent peer is dead.
+    pub heartbeat: HeartbeatConfig,
+    /// What to do with frames that RFC 6455 forbids.
+    pub strictness: Strictness,
+    /// How long the end of the connection is waited for once the status went. 5 s.
+    pub linger: Duration,
+    /// The seed of a client's masking keys, from a good source of entropy; a server masks nothing.
+    pub seed: [u8; 32],
+}
+
+impl SessionConfig {
+    /// The defaults of a client: it pings every 5 s and gives up after 61 s. `seed` must come from a good source of entropy (RFC 6455 §5.3).
+    pub fn client(seed: [u8; 32]) -> Self {
+        Self {
+            limits: Limits::default(),
+            heartbeat: HeartbeatConfig::default(),
+            strictness: Strictness::default(),
+            linger: Duration::from_secs(5),
+            seed,
+        }
+    }
+
+    /// The defaults of a server, which neither pings nor masks.
+    pub fn server() -> Self {
+        Self { heartbeat: HeartbeatConfig::OFF, ..Self::client([0; 32]) }
+    }
+}
+
+impl fmt::Debug for SessionConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SessionConfig")
+            .field("limits", &self.limits)
+            .field("heartbeat", &self.heartbeat)
+            .field("strictness", &self.strictness)
+            .field("linger", &self.linger)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Why nothing was written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum WriteError {
+    /// [`Limits::transmit`] bytes wait to be sent. A `Writable` event tells when there is room again.
+    Blocked,
+    /// This stream was not asked for at the start of the session.
+    NotRequested,
+    /// This stream was ended before.
+    Closed,
+    /// The session is over, or its status went.
+    Ended,
+}
+
+impl fmt::Display for WriteError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Blocked => "too much waits to be sent",
+            Self::NotRequested => "this stream was not asked for",
+            Self::Closed => "this stream was closed",
+            Self::Ended => "the session is over",
+        })
+    }
+}
+
+impl std::error::Error for WriteError {}
+
+impl<S: Side> Session<S> {
+    fn new(side: S, link: Link, config: &SessionConfig) -> Self {
+        Self {
+            side,
+            link,
+            phase: Phase::Running,
+            event: None,
+            writer: Writer::Free,
+            failed: None,
+            linger: config.linger,
+            linger_until: None,
+            close: None,
+            end: End::Untold,
+        }
+    }
+
+    fn over_bytes(side: S, subprotocol: Subprotocol, config: &SessionConfig, now: Instant) -> Self {
+        Self::new(side, Link::over_bytes(S::ROLE, subprotocol, config, now), config)
+    }
+
+    fn over_messages(side: S, subprotocol: Subprotocol, config: &SessionConfig, now: Instant) -> Self {
+        Self::new(side, Link::over_messages(S::ROLE, subprotocol, config, now), config)
+    }
+
+    /// The subprotocol that was negotiated, and with it what this session can do.
+    pub fn subprotocol(&self) -> Subprotocol {
+        self.link.subprotocol()
+    }
+
+    /// Which end this is.
+    pub fn role(&self) -> Role {
+        S::ROLE
+    }
+
+    /// Bytes of the peer's stream that were taken so far.
+    pub fn bytes_taken(&self) -> u64 {
+        self.link.taken()
+    }
+
+    /// Whether the last event was handed out, so that nothing comes any more.
+    pub fn is_ended(&self) -> bool {
+        self.end == End::Told
+    }
+
+    /// Whether our close frame went out, or was queued: nothing is sent behind it.
+    pub fn is_closing(&self) -> bool {
+        !self.link.is_open()
+    }
+
+    /// Whether more input is of any use now: no event waits to be taken, and the session goes on.
+    pub fn wants_input(&self) -> bool {
+        self.event.is_none() && self.phase != Phase::Ended && self.failed.is_none()
+    }
+
+    /// Bytes came from the peer. Takes what it can from the front of `input` and leaves the rest: the beginning of a frame
+    /// header, or what comes behind an event that [`poll_event`](Self::poll_event) has not taken yet.
+    ///
+    /// # Errors
+    /// The peer broke the protocol or went over a limit. The error sticks.
+    #[inline]
+    pub fn handle_input(&mut self, now: Instant, input: &mut BytesMut) -> Result<(), Error> {
+        self.check()?;
+        while self.event.is_none() && self.phase != Phase::Ended {
+            match self.link.next(now, input) {
+                Ok(Some(incoming)) => self.take(now, incoming)?,
+                Ok(None) => break,
+                Err(error) => return Err(self.fail(error)),
+            }
+        }
+        if self.phase == Phase::Ended {
+            input.clear();
+        }
+        Ok(())
+    }
+
+    /// A message came from the peer. It is taken whole or, while an event waits to be taken, given back.
+    ///
+    /// # Errors
+    /// As [`handle_input`](Self::handle_input).
+    pub fn handle_message(&mut self, now: Instant, message: Message) -> Result<Option<Message>, Error> {
+        self.check()?;
+        if self.event.is_some() {
+            return Ok(Some(message));
+        }
+        match self.link.message(now, message) {
+            Ok(Some(incoming)) => self.take(now, incoming)?,
+            Ok(None) => {}
+            Err(error) => return Err(self.fail(error)),
+        }
+        Ok(None)
+    }
+
+    /// The peer's byte stream ended. Call it when [`handle_input`](Self::handle_input) took what it could of what came before.
+    pub fn handle_eof(&mut self) {
+        self.link.end();
+        self.phase = self.phase.after(PhaseInput::End);
+    }
+
+    /// The time of [`poll_timeout`](Self::poll_timeout) came. Calling it early does no harm.
+    ///
+    /// # Errors
+    /// The peer was silent for too long.
+    pub fn handle_timeout(&mut self, now: Instant) -> Result<(), Error> {
+        self.check()?;
+        if self.linger_until.is_some_and(|until| now >= until) {
+            self.handle_eof();
+        }
+        if self.phase == Phase::Ended {
+            return Ok(());
+        }
+        self.link.handle_timeout(now).map_err(|error| self.fail(error))
+    }
+
+    /// Gives the session up: says so to the peer with a close frame (1001), if there is still room for one. No status goes.
+    pub fn abort(&mut self, now: Instant) {
+        self.link.close(1001, "");
+        self.conclude(now);
+    }
+
+    /// The driver stopped reading, or reads again. While it does not read, silence does not make the peer count as dead.
+    pub fn set_reading(&mut self, now: Instant, reading: Reading) {
+        self.link.set_reading(now, reading);
+    }
+
+    /// What the application should hear next.
+    #[must_use = "an event not taken stops the session"]
+    #[inline]
+    pub fn poll_event(&mut self) -> Option<S::Event> {
+        if let Some(event) = self.event.take() {
+            return Some(event);
+        }
+        if self.writer == Writer::Blocked && self.link.queued() <= self.link.room() {
+            self.writer = Writer::Free;
+            return Some(S::WRITABLE);
+        }
+        if self.phase == Phase::Ended && self.end == End::Untold && self.failed.is_none() {
+            self.end = End::Told;
+            return Some(self.side.ended(self.close.take()));
+        }
+        None
+    }
+
+    /// When to call [`handle_timeout`](Self::handle_timeout).
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        if self.phase == Phase::Ended || self.failed.is_some() {
+            return None;
+        }
+        match (self.link.timeout(), self.linger_until) {
+            (Some(beat), Some(linger)) => Some(beat.min(linger)),
+            (beat, linger) => beat.or(linger),
+        }
+    }
+
+    /// The bytes to write to the peer. Write some, then [`advance`](bytes::Buf::advance) by what was written. A session over messages has none.
+    #[must_use = "what is not written does not reach the peer"]
+    pub fn transmit(&mut self) -> Option<&mut Transmit> {
+        self.send_deferred();
+        self.link.transmit()
+    }
+
+    /// The next message to send to the peer. A session over bytes has none.
+    #[must_use = "what is not sent does not reach the peer"]
+    pub fn poll_message(&mut self) -> Option<Message> {
+        self.send_deferred();
+        self.link.poll_message()
+    }
+
+    fn send_deferred(&mut self) {
+        if self.phase == Phase::Running
+            && self.link.room() > 0
+            && let Some((channel, payload)) = self.side.deferred()
+        {
+            self.link.send(channel, &payload);
+        }
+    }
+
+    #[inline]
+    fn take(&mut self, now: Instant, incoming: Incoming) -> Result<(), Error> {
+        let mut whole = true;
+        let taken = match incoming {
+            Incoming::Data { channel, payload, end } => {
+                whole = end;
+                self.side.data(channel, payload, end)
+            }
+            Incoming::Bare(channel) => Ok(self.side.bare(channel)),
+            Incoming::ChannelClosed(channel) => Ok(self.side.channel_closed(channel)),
+            Incoming::Closed(close) => {
+                self.close = Some(close);
+                self.phase = self.phase.after(PhaseInput::End);
+                return Ok(());
+            }
+        };
+        match taken {
+            Ok(sealed::Taken::Event(event)) => self.event = Some(event),
+            Ok(sealed::Taken::Silent) => {}
+            Ok(sealed::Taken::Free) if !whole => {}
+            Ok(sealed::Taken::Free) => {
+                if let Err(error) = self.link.free(now) {
+                    return Err(self.fail(error));
+                }
+            }
+            Ok(sealed::Taken::Concluded) => self.conclude(now),
+            Err(kind) => {
+                let error = self.link.fail(kind);
+                return Err(self.fail(error));
+            }
+        }
+        Ok(())
+    }
+
+    fn conclude(&mut self, now: Instant) {
+        self.phase = self.phase.after(PhaseInput::Conclude);
+        self.linger_until.get_or_insert(now + self.linger);
+    }
+
+    /// How much of `len` bytes may be sent now; at least one byte, if any.
+    #[inline]
+    fn may_send(&mut self, len: usize) -> Result<usize, WriteError> {
+        if self.phase != Phase::Running || self.failed.is_some() {
+            return Err(WriteError::Ended);
+        }
+        match self.link.room() {
+            0 => {
+                self.writer = Writer::Blocked;
+                Err(WriteError::Blocked)
+            }
+            room => Ok(len.min(room)),
+        }
+    }
+
+    #[inline]
+    fn check(&self) -> Result<(), Error> {
+        match &self.failed {
+            Some(error) => Err(error.clone()),
+            None => Ok(()),
+        }
+    }
+
+    fn fail(&mut self, error: Error) -> Error {
+        self.failed = Some(error.clone());
+        error
+    }
+}
+
+impl<S: Side> fmt::Debug for Session<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Session")
+            .field("role", &S::ROLE)
+            .field("subprotocol", &self.subprotocol())
+            .field("phase", &self.phase)
+            .field("failed", &self.failed)
+            .finish_non_exhaustive()
+    }
+}
