@@ -147,35 +147,30 @@ macro_rules! launch {
     ($name:ident) => {
         impl<R: Runtime<Timer: Unpin>> $name<R> {
             /// The container; the pod's only or default one unless named.
-            #[must_use]
             pub fn container(mut self, name: impl Into<String>) -> Self {
                 self.0.request.container = Some(name.into());
                 self
             }
 
             /// Wants to write stdin.
-            #[must_use]
             pub fn stdin(mut self) -> Self {
                 self.0.request.streams.stdin = true;
                 self
             }
 
             /// Wants to read stdout.
-            #[must_use]
             pub fn stdout(mut self) -> Self {
                 self.0.request.streams.stdout = true;
                 self
             }
 
             /// Wants to read stderr. A terminal has none of its own.
-            #[must_use]
             pub fn stderr(mut self) -> Self {
                 self.0.request.streams.stderr = true;
                 self
             }
 
             /// On a terminal, of this size if it is known.
-            #[must_use]
             pub fn tty(mut self, size: Option<TerminalSize>) -> Self {
                 self.0.request.streams.tty = true;
                 self.0.size = size;
@@ -183,7 +178,6 @@ macro_rules! launch {
             }
 
             /// The subprotocols to offer, best first, in the place of [`Subprotocol::DEFAULT_OFFER`].
-            #[must_use]
             pub fn offer(mut self, offers: impl IntoIterator<Item = Subprotocol>) -> Self {
                 self.0.offers = offers.into_iter().collect();
                 self

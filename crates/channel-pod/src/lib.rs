@@ -1,7 +1,261 @@
-//! An embedded pod: serves Kubernetes' exec, attach and port-forward by processes and ports of this machine.
-
-// Nothing calls these yet: the server that wires them comes with its own file.
-#![cfg_attr(not(test), allow(dead_code, unused_imports))]
+//! An embedded pod: serves Kubernetes' exec and attach by processes of this machine.
+//!
+//! It is what the tests and examples of this project, and `kubectl channel exec --embedded`, talk to; `kubectl` talks to it too, since it
+//! also answers the few REST requests that `kubectl` makes before an exec. Unix only.
+//!
+//! Whoever can reach it and knows its token can run any command as the user it runs as. So it listens on loopback unless told
+//! otherwise, and always asks for a token.
+//!
+//! ```no_run
+//! # async fn example() -> std::io::Result<()> {
+//! let pod = channel_pod::Pod::builder().start().await?;
+//! println!("kubectl --server={} --token={} exec {} -- date", pod.url(), pod.token(), pod.name());
+//! # Ok(())
+//! # }
+//! ```
 
 mod process;
 mod rest;
+mod serve;
+mod session;
+
+use std::{
+    fmt, io,
+    net::{Ipv4Addr, SocketAddr},
+    sync::Arc,
+    time::SystemTime,
+};
+
+use channel_proto::{SessionConfig, Streams, Subprotocol};
+use process::{MainProcess, ProcessSpec};
+use rest::{ContainerFacts, PodFacts};
+use tokio::{net::TcpListener, task::JoinHandle};
+
+/// A pod that is being served. Dropping it ends every session and hangs up every process.
+pub struct Pod {
+    address: SocketAddr,
+    token: String,
+    facts: Arc<serve::Facts>,
+    server: JoinHandle<()>,
+}
+
+impl Pod {
+    /// A pod named `embedded` in the namespace `default`, with one container, on a free port of 127.0.0.1, with a random token.
+    pub fn builder() -> Builder {
+        Builder {
+            listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
+            token: None,
+            namespace: "default".into(),
+            name: "embedded".into(),
+            containers: Vec::new(),
+            subprotocols: Subprotocol::NAMED.into_iter().chain([Subprotocol::Unnamed]).collect(),
+            max_connections: 1024,
+            session: SessionConfig::server(),
+        }
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// The URL for a client: `http://127.0.0.1:41234`.
+    pub fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// The bearer token that it asks for.
+    pub fn token(&self) -> &str {
+        &self.token
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &str {
+        &self.facts.pod.name
+    }
+
+    /// Its namespace.
+    pub fn namespace(&self) -> &str {
+        &self.facts.pod.namespace
+    }
+}
+
+impl Drop for Pod {
+    fn drop(&mut self) {
+        self.server.abort();
+    }
+}
+
+impl fmt::Debug for Pod {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Pod")
+            .field("address", &self.address)
+            .field("name", &self.name())
+            .finish_non_exhaustive()
+    }
+}
+
+/// A container of the pod.
+#[derive(Debug, Clone)]
+pub struct Container {
+    name: String,
+    command: Vec<String>,
+    streams: Streams,
+}
+
+impl Container {
+    /// A container without a main process: exec works in it, attach has nothing to attach to.
+    pub fn new(name: impl Into<String>) -> Self {
+        let streams = Streams { stdout: true, stderr: true, ..Streams::default() };
+        Self { name: name.into(), command: Vec::new(), streams }
+    }
+
+    /// The main process, which runs as long as the pod does, and to which sessions attach.
+    #[must_use]
+    pub fn command(mut self, command: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        self.command = command.into_iter().map(Into::into).collect();
+        self
+    }
+
+    /// The main process has a stdin.
+    #[must_use]
+    pub fn stdin(mut self) -> Self {
+        self.streams.stdin = true;
+        self
+    }
+
+    /// The main process runs on a terminal.
+    #[must_use]
+    pub fn tty(mut self) -> Self {
+        self.streams.tty = true;
+        self
+    }
+
+    fn start(self) -> io::Result<(ContainerFacts, Option<MainProcess>)> {
+        let main = match self.command.is_empty() {
+            true => None,
+            false => {
+                let streams = self.streams.served();
+                let spec = ProcessSpec { command: self.command.clone(), streams, ..ProcessSpec::default() };
+                Some(MainProcess::start(&spec).map_err(io::Error::other)?)
+            }
+        };
+        let Self { name, command, streams } = self;
+        Ok((ContainerFacts { name, command, stdin: streams.stdin, tty: streams.tty }, main))
+    }
+}
+
+/// What a pod will be.
+#[derive(Clone)]
+#[must_use = "nothing is served before it is started"]
+pub struct Builder {
+    listen: SocketAddr,
+    token: Option<String>,
+    namespace: String,
+    name: String,
+    containers: Vec<Container>,
+    subprotocols: Vec<Subprotocol>,
+    max_connections: usize,
+    session: SessionConfig,
+}
+
+impl Builder {
+    /// Listens on another address. Think before you leave loopback: the token travels in the clear.
+    pub fn listen(mut self, address: SocketAddr) -> Self {
+        self.listen = address;
+        self
+    }
+
+    /// Asks for this token in the place of a random one.
+    pub fn token(mut self, token: impl Into<String>) -> Self {
+        self.token = Some(token.into());
+        self
+    }
+
+    /// Its namespace.
+    pub fn namespace(mut self, namespace: impl Into<String>) -> Self {
+        self.namespace = namespace.into();
+        self
+    }
+
+    /// Its name.
+    pub fn name(mut self, name: impl Into<String>) -> Self {
+        self.name = name.into();
+        self
+    }
+
+    /// Adds a container. Without any there is one, `main`, without a main process.
+    pub fn container(mut self, container: Container) -> Self {
+        self.containers.push(container);
+        self
+    }
+
+    /// Speaks only these subprotocols, to be like an older server.
+    pub fn subprotocols(mut self, subprotocols: impl IntoIterator<Item = Subprotocol>) -> Self {
+        self.subprotocols = subprotocols.into_iter().collect();
+        self
+    }
+
+    /// How many connections are served at once; more wait to be accepted. 1,024.
+    pub fn max_connections(mut self, count: usize) -> Self {
+        self.max_connections = count;
+        self
+    }
+
+    /// Limits, strictness and heartbeat of each session.
+    pub fn session(mut self, config: SessionConfig) -> Self {
+        self.session = config;
+        self
+    }
+
+    /// Starts the main processes, and serves. Must be called within a tokio runtime.
+    ///
+    /// # Errors
+    /// The address cannot be listened on, a main process cannot be started, or the token is empty.
+    pub async fn start(mut self) -> io::Result<Pod> {
+        let token = match self.token {
+            Some(token) if token.is_empty() => {
+                return Err(io::Error::new(io::ErrorKind::InvalidInput, "an empty token is no protection"));
+            }
+            Some(token) => token,
+            None => random_token()?,
+        };
+        if self.containers.is_empty() {
+            self.containers.push(Container::new("main"));
+        }
+        let listener = TcpListener::bind(self.listen).await?;
+        let address = listener.local_addr()?;
+        let started: Vec<_> = self.containers.into_iter().map(Container::start).collect::<io::Result<_>>()?;
+        let (containers, main): (Vec<_>, Vec<_>) = started.into_iter().unzip();
+        let main = containers.iter().map(|facts| facts.name.clone()).zip(main);
+        let facts = Arc::new(serve::Facts {
+            main: main.filter_map(|(name, main)| Some((name, main?))).collect(),
+            pod: PodFacts {
+                namespace: self.namespace,
+                name: self.name,
+                containers,
+                started: SystemTime::now(),
+            },
+            token: token.clone(),
+            subprotocols: self.subprotocols,
+            session: self.session,
+        });
+        let server = tokio::spawn(serve::serve(listener, facts.clone(), self.max_connections));
+        Ok(Pod { address, token, facts, server })
+    }
+}
+
+impl fmt::Debug for Builder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Builder")
+            .field("listen", &self.listen)
+            .field("name", &self.name)
+            .finish_non_exhaustive()
+    }
+}
+
+fn random_token() -> io::Result<String> {
+    let mut bytes = [0; 16];
+    getrandom::fill(&mut bytes).map_err(io::Error::other)?;
+    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+}

@@ -1,0 +1,141 @@
+//! Connections in, answers out: who may do what, and the upgrade.
+
+use std::{collections::HashMap, io, sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use channel_proto::{Action, BearerToken, PodRequest, SessionConfig, Status, Subprotocol};
+use channel_tokio::{
+    Io, Tokio,
+    server::{Incoming, ServerSession, accept},
+};
+use http::{Response, StatusCode, header::CONTENT_TYPE};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::Semaphore,
+    task::JoinSet,
+    time::{sleep, timeout},
+};
+
+use crate::{
+    process::{MainProcess, ProcessSpec},
+    rest::{self, PodFacts, Refusal},
+    session::{self, Started},
+};
+
+/// How long a client may take for the head of its request.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How long to wait when the system has no more sockets for us.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// What is served.
+pub(crate) struct Facts {
+    pub(crate) pod: PodFacts,
+    /// The main processes, by container.
+    pub(crate) main: HashMap<String, MainProcess>,
+    pub(crate) token: String,
+    pub(crate) subprotocols: Vec<Subprotocol>,
+    pub(crate) session: SessionConfig,
+}
+
+/// Serves until it is dropped, and every session with it.
+pub(crate) async fn serve(listener: TcpListener, facts: Arc<Facts>, max_connections: usize) {
+    let places = Arc::new(Semaphore::new(max_connections));
+    let mut connections = JoinSet::new();
+    loop {
+        let Ok(place) = places.clone().acquire_owned().await else { return };
+        match listener.accept().await {
+            Ok((stream, _)) => {
+                let facts = facts.clone();
+                connections.spawn(async move {
+                    // What fails here fails because the client is gone: there is nobody to tell.
+                    let _ = connection(stream, &facts).await;
+                    drop(place);
+                });
+            }
+            Err(_) => sleep(ACCEPT_PAUSE).await,
+        }
+        while connections.try_join_next().is_some() {}
+    }
+}
+
+async fn connection(stream: TcpStream, facts: &Facts) -> io::Result<()> {
+    stream.set_nodelay(true)?;
+    let Ok(read) = timeout(HEAD_TIMEOUT, accept(Io(stream), &facts.session.limits)).await else {
+        return Ok(());
+    };
+    let Some(incoming) = read? else { return Ok(()) };
+    if !facts.is_authentic(incoming.bearer().ok().flatten().as_ref()) {
+        return incoming.respond(status(&Status::refusal(401, "Unauthorized", "Unauthorized"))).await;
+    }
+    let request = match incoming.pod_request() {
+        Ok(Some(request)) => request,
+        Ok(None) => {
+            let answer = rest::answer(&facts.pod, incoming.request());
+            return incoming.respond(answer).await;
+        }
+        Err(error) => return incoming.respond(text(StatusCode::BAD_REQUEST, error.to_string())).await,
+    };
+    let container = match facts.container(&request) {
+        Ok(container) => container,
+        Err(refusal) => return incoming.respond(refusal.into_response()).await,
+    };
+    let Some(session) = upgrade(incoming, &request, facts).await? else { return Ok(()) };
+    // Only now: a command that cannot be started is no refusal, but a status (EXE-11).
+    let started = facts.start(&request, &container);
+    session::run(session, started).await.map_err(io::Error::from)
+}
+
+async fn upgrade(
+    incoming: Incoming<Io<TcpStream>>,
+    request: &PodRequest,
+    facts: &Facts,
+) -> io::Result<Option<ServerSession>> {
+    incoming.accept::<Tokio>(&facts.subprotocols, request.streams, &facts.session).await
+}
+
+impl Facts {
+    /// Compares without telling by its time how much was right.
+    fn is_authentic(&self, token: Option<&BearerToken>) -> bool {
+        let (known, given) = (self.token.as_bytes(), token.map_or("", BearerToken::secret).as_bytes());
+        let different =
+            known.iter().zip(given).fold(0, |different, (known, given)| different | (known ^ given));
+        known.len() == given.len() && different == 0
+    }
+
+    fn container(&self, request: &PodRequest) -> Result<String, Refusal> {
+        self.pod.check(&request.namespace, &request.pod)?;
+        self.pod.container(request.container.as_deref()).map(|container| container.name.clone())
+    }
+
+    fn start(&self, request: &PodRequest, container: &str) -> Started {
+        match &request.action {
+            Action::Exec { command } => {
+                let spec = ProcessSpec {
+                    command: command.clone(),
+                    streams: request.streams.served(),
+                    ..ProcessSpec::default()
+                };
+                Started::Exec { process: spec.spawn(), command: command.clone() }
+            }
+            _ => Started::Attach(self.main.get(container).map(|main| main.attach(request.streams.served()))),
+        }
+    }
+}
+
+fn status(status: &Status) -> Response<Bytes> {
+    let code = status.code.and_then(|code| StatusCode::from_u16(code).ok());
+    let body = serde_json::to_vec(status).unwrap_or_default();
+    response(code.unwrap_or(StatusCode::INTERNAL_SERVER_ERROR), "application/json", body.into())
+}
+
+fn text(status: StatusCode, text: String) -> Response<Bytes> {
+    response(status, "text/plain; charset=utf-8", text.into())
+}
+
+fn response(status: StatusCode, content_type: &'static str, body: Bytes) -> Response<Bytes> {
+    let mut response = Response::new(body);
+    *response.status_mut() = status;
+    response.headers_mut().insert(CONTENT_TYPE, http::HeaderValue::from_static(content_type));
+    response
+}
