@@ -102,7 +102,7 @@ async fn run_process(
                 // A terminal that cannot be resized is one that is gone, and the outputs say so.
                 let _ = control.resize(size.width, size.height);
             }
-            pending().await
+            pending::<()>().await;
         };
         tokio::select! {
             outputs = outputs => outputs.map(|_| End::Outputs),

@@ -72,7 +72,8 @@ impl MainProcess {
     }
 
     /// The exit code, once the process and its outputs have ended.
-    pub(crate) fn exit_code(&self) -> Option<i32> {
+    #[cfg(test)]
+    pub(super) fn exit_code(&self) -> Option<i32> {
         *self.attached.exit.borrow()
     }
 }
