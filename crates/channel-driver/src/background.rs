@@ -5,7 +5,7 @@ use std::{
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use crate::{
@@ -17,10 +17,14 @@ use crate::{
 /// The socket is looked at no less often than this, in case that whoever was woken for it has been dropped.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
 
+/// How long the last bytes may take once the session is over: a peer that does not read them must not keep the connection.
+const LAST_BYTES: Duration = Duration::from_secs(5);
+
 /// Ends with the connection.
 pub(crate) struct Background<S: Side, R: Runtime> {
-    pub(crate) shared: Arc<Shared<S>>,
-    pub(crate) timer: R::Timer,
+    shared: Arc<Shared<S>>,
+    timer: R::Timer,
+    give_up: Option<Instant>,
 }
 
 impl<S: Side, R: Runtime> Background<S, R> {
@@ -28,7 +32,7 @@ impl<S: Side, R: Runtime> Background<S, R> {
     where
         R::Timer: Unpin,
     {
-        R::spawn(Self { shared, timer: R::timer() });
+        R::spawn(Self { shared, timer: R::timer(), give_up: None });
     }
 }
 
@@ -47,6 +51,9 @@ impl<S: Side, R: Runtime<Timer: Unpin>> Future for Background<S, R> {
                 state.drop_connection();
             }
             state.pump(now);
+            if state.has_ended() && now >= *this.give_up.get_or_insert(now + LAST_BYTES) {
+                state.drop_connection();
+            }
             if state.is_over() {
                 return Poll::Ready(());
             }

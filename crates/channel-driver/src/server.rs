@@ -60,7 +60,8 @@ impl<T: Transport> Incoming<T> {
         self.incoming.bearer()
     }
 
-    /// Answers with anything but an upgrade, and ends the connection.
+    /// Answers with anything but an upgrade, and ends the connection: waits until the client has ended its side too, so that the answer is not
+    /// lost in a reset. How long that may take is the caller's to bound.
     ///
     /// # Errors
     /// The connection failed.

@@ -22,6 +22,9 @@ use crate::{
 const SMALL_READ: usize = 4 << 10;
 const LARGE_READ: usize = 64 << 10;
 
+/// How many reads follow one another in one poll, when nobody waits for what they bring.
+const READS_AT_ONCE: usize = 16;
+
 /// How many slices one write is given.
 const SLICES: usize = 16;
 
@@ -290,9 +293,14 @@ impl<S: Side> State<S> {
     /// Everything that can be done without waiting for anybody: write, read as far as the readers allow, and end.
     pub(crate) fn pump(&mut self, now: Instant) {
         let _ = self.flush();
-        loop {
+        for read in 0.. {
             while self.parse(now, None) {}
             if self.fill().is_pending() {
+                break;
+            }
+            if read == READS_AT_ONCE {
+                // A peer that sends without end must not keep this task from its neighbours.
+                self.interest.wake_background();
                 break;
             }
         }

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use channel_proto::{Action, BearerToken, PodRequest, SessionConfig, Status, Subprotocol};
 use channel_tokio::{
     Io, Tokio,
-    server::{Incoming, ServerSession, accept},
+    server::{Incoming, accept},
 };
 use http::{Response, StatusCode, header::CONTENT_TYPE};
 use tokio::{
@@ -22,8 +22,8 @@ use crate::{
     session::{self, Started},
 };
 
-/// How long a client may take for the head of its request.
-const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a client may take for the head of its request, and to take an answer that is no upgrade.
+const CLIENT_TIME: Duration = Duration::from_secs(10);
 
 /// How long to wait when the system has no more sockets for us.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -61,40 +61,44 @@ pub(crate) async fn serve(listener: TcpListener, facts: Arc<Facts>, max_connecti
 
 async fn connection(stream: TcpStream, facts: &Facts) -> io::Result<()> {
     stream.set_nodelay(true)?;
-    let Ok(read) = timeout(HEAD_TIMEOUT, accept(Io(stream), &facts.session.limits)).await else {
+    let Ok(read) = timeout(CLIENT_TIME, accept(Io(stream), &facts.session.limits)).await else {
         return Ok(());
     };
     let Some(incoming) = read? else { return Ok(()) };
-    if !facts.is_authentic(incoming.bearer().ok().flatten().as_ref()) {
-        return incoming.respond(status(&Status::refusal(401, "Unauthorized", "Unauthorized"))).await;
-    }
-    let request = match incoming.pod_request() {
-        Ok(Some(request)) => request,
-        Ok(None) => {
-            let answer = rest::answer(&facts.pod, incoming.request());
-            return incoming.respond(answer).await;
-        }
-        Err(error) => return incoming.respond(text(StatusCode::BAD_REQUEST, error.to_string())).await,
+    let (request, container) = match facts.judge(&incoming) {
+        Ok(wanted) => wanted,
+        Err(answer) => return bounded(incoming.respond(*answer)).await,
     };
-    let container = match facts.container(&request) {
-        Ok(container) => container,
-        Err(refusal) => return incoming.respond(refusal.into_response()).await,
-    };
-    let Some(session) = upgrade(incoming, &request, facts).await? else { return Ok(()) };
+    let accepted = incoming.accept::<Tokio>(&facts.subprotocols, request.streams, &facts.session);
+    let Some(session) = bounded(accepted).await? else { return Ok(()) };
     // Only now: a command that cannot be started is no refusal, but a status (EXE-11).
     let started = facts.start(&request, &container);
     session::run(session, started).await.map_err(io::Error::from)
 }
 
-async fn upgrade(
-    incoming: Incoming<Io<TcpStream>>,
-    request: &PodRequest,
-    facts: &Facts,
-) -> io::Result<Option<ServerSession>> {
-    incoming.accept::<Tokio>(&facts.subprotocols, request.streams, &facts.session).await
+/// A client that takes its time does not take ours.
+async fn bounded<T>(answer: impl Future<Output = io::Result<T>>) -> io::Result<T> {
+    timeout(CLIENT_TIME, answer).await?
 }
 
 impl Facts {
+    /// What to run in which container; or the answer to anything else, in the order of the real server.
+    fn judge(
+        &self,
+        incoming: &Incoming<Io<TcpStream>>,
+    ) -> Result<(PodRequest, String), Box<Response<Bytes>>> {
+        if !self.is_authentic(incoming.bearer().ok().flatten().as_ref()) {
+            return Err(Box::new(status(&Status::refusal(401, "Unauthorized", "Unauthorized"))));
+        }
+        let request = match incoming.pod_request() {
+            Ok(Some(request)) => request,
+            Ok(None) => return Err(Box::new(rest::answer(&self.pod, incoming.request()))),
+            Err(error) => return Err(Box::new(text(StatusCode::BAD_REQUEST, error.to_string()))),
+        };
+        let container = self.container(&request).map_err(|refusal| Box::new(refusal.into_response()))?;
+        Ok((request, container))
+    }
+
     /// Compares without telling by its time how much was right.
     fn is_authentic(&self, token: Option<&BearerToken>) -> bool {
         let (known, given) = (self.token.as_bytes(), token.map_or("", BearerToken::secret).as_bytes());
