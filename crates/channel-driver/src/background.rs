@@ -58,7 +58,7 @@ impl<S: Side, R: Runtime<Timer: Unpin>> Future for Background<S, R> {
                 return Poll::Ready(());
             }
             let look = now + LOOK_EVERY;
-            let deadline = state.session.poll_timeout().map_or(look, |due| due.min(look));
+            let deadline = state.due().map_or(look, |due| due.min(look));
             state.arm(Some(deadline));
             drop(state);
             match this.timer.poll_until(cx, deadline) {

@@ -1,18 +1,14 @@
 //! Who is woken when the socket is ready.
 //!
-//! Whoever waits for something drives the session itself, so that no message costs a hop from one task to another. The
-//! socket is always polled with one of two wakers of ours, which wake whoever waits, or, when nobody does, the
-//! background task. A waiter that was dropped while it waited is woken in vain, once; the background task looks at the
-//! socket at least every few seconds, whatever happens.
+//! Whoever waits for something drives the session itself, so that no message costs a hop from one task to another. The socket is
+//! always polled with one of two wakers of ours. The one for reading wakes the reader that waits since last; if others wait too, the
+//! background task as well, which does for them what that reader leaves undone, or all of it if the reader was dropped meanwhile.
 
 use std::{
     mem,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     task::{Wake, Waker},
 };
-
-/// How many halves of one direction there are at most: stdout and stderr.
-pub(crate) const HALVES: usize = 2;
 
 /// The tasks that wait.
 #[derive(Default)]
@@ -22,11 +18,28 @@ pub(crate) struct Interest {
 
 #[derive(Default)]
 struct Waiting {
-    readers: [Option<Waker>; HALVES],
-    writers: [Option<Waker>; HALVES],
+    readers: Slots,
+    writers: Slots,
     /// Those who wait for the end, or for a terminal size.
     watchers: Vec<Waker>,
     background: Option<Waker>,
+    socket: Socket,
+}
+
+/// Whether the socket will wake somebody when there is something to read.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+enum Socket {
+    #[default]
+    Idle,
+    Watched,
+}
+
+/// The wakers of the halves of one direction, by index.
+#[derive(Default)]
+struct Slots {
+    wakers: Vec<Option<Waker>>,
+    count: usize,
+    newest: usize,
 }
 
 /// One half of a session.
@@ -45,17 +58,18 @@ impl Interest {
     /// `half` waits. To be called before the socket is polled.
     pub(crate) fn wait(&self, half: Half, waker: &Waker) {
         let mut waiting = self.lock();
-        match waiting.slot(half) {
-            Some(known) => known.clone_from(waker),
-            slot => *slot = Some(waker.clone()),
-        }
+        let (slots, index) = waiting.slots(half);
+        slots.put(index, waker);
     }
 
     /// `half` got what it waited for.
     pub(crate) fn done(&self, half: Half) {
-        *self.lock().slot(half) = None;
+        let mut waiting = self.lock();
+        let (slots, index) = waiting.slots(half);
+        slots.take(index);
     }
 
+    /// Waits for the end of the session, or for anything else that is told to all.
     pub(crate) fn watch(&self, waker: &Waker) {
         let mut waiting = self.lock();
         if !waiting.watchers.iter().any(|known| known.will_wake(waker)) {
@@ -70,16 +84,30 @@ impl Interest {
         }
     }
 
+    /// The socket was read until there was nothing more: it wakes us for what comes next.
+    pub(crate) fn socket_watched(&self) {
+        self.lock().socket = Socket::Watched;
+    }
+
+    /// Whether somebody waits for what comes next while the socket will wake nobody.
+    pub(crate) fn is_left_waiting(&self) -> bool {
+        let waiting = self.lock();
+        waiting.socket == Socket::Idle && (waiting.readers.count > 0 || !waiting.watchers.is_empty())
+    }
+
     /// There is something for `half`.
     pub(crate) fn wake(&self, half: Half) {
-        let waker = self.lock().slot(half).take();
+        let mut waiting = self.lock();
+        let (slots, index) = waiting.slots(half);
+        let waker = slots.take(index);
+        drop(waiting);
         wake(waker);
     }
 
     /// There is room for those who write.
     pub(crate) fn wake_writers(&self) {
-        let writers = mem::take(&mut self.lock().writers);
-        wake(writers.into_iter().flatten());
+        let writers = self.lock().writers.take_all();
+        wake(writers);
     }
 
     pub(crate) fn wake_watchers(&self) {
@@ -93,8 +121,11 @@ impl Interest {
     }
 
     pub(crate) fn wake_all(&self) {
-        let all = mem::take(&mut *self.lock());
-        wake(all.readers.into_iter().chain(all.writers).flatten().chain(all.watchers).chain(all.background));
+        let mut waiting = self.lock();
+        let halves = waiting.readers.take_all().chain(waiting.writers.take_all());
+        let rest = mem::take(&mut waiting.watchers).into_iter().chain(waiting.background.clone());
+        drop(waiting);
+        wake(halves.chain(rest));
     }
 
     fn lock(&self) -> MutexGuard<'_, Waiting> {
@@ -103,11 +134,57 @@ impl Interest {
 }
 
 impl Waiting {
-    fn slot(&mut self, half: Half) -> &mut Option<Waker> {
+    fn slots(&mut self, half: Half) -> (&mut Slots, usize) {
         match half {
-            Half::Reader(index) => &mut self.readers[index],
-            Half::Writer(index) => &mut self.writers[index],
+            Half::Reader(index) => (&mut self.readers, index),
+            Half::Writer(index) => (&mut self.writers, index),
         }
+    }
+}
+
+impl Slots {
+    fn put(&mut self, index: usize, waker: &Waker) {
+        if self.wakers.len() <= index {
+            self.wakers.resize(index + 1, None);
+        }
+        self.newest = index;
+        match &mut self.wakers[index] {
+            Some(known) => known.clone_from(waker),
+            slot => {
+                *slot = Some(waker.clone());
+                self.count += 1;
+            }
+        }
+    }
+
+    fn take(&mut self, index: usize) -> Option<Waker> {
+        let taken = self.wakers.get_mut(index)?.take();
+        self.count -= usize::from(taken.is_some());
+        taken
+    }
+
+    /// The one that waits since last, or else any.
+    fn take_one(&mut self) -> Option<Waker> {
+        if self.count == 0 {
+            return None;
+        }
+        let any = || self.wakers.iter().position(Option::is_some);
+        let index = match self.wakers.get(self.newest) {
+            Some(Some(_)) => Some(self.newest),
+            _ => any(),
+        };
+        self.take(index?)
+    }
+
+    /// Nearly always one or none, which allocates nothing.
+    fn take_all(&mut self) -> impl Iterator<Item = Waker> + use<> {
+        let one = self.take_one();
+        let rest = match self.count {
+            0 => Vec::new(),
+            _ => mem::take(&mut self.wakers),
+        };
+        self.count = 0;
+        one.into_iter().chain(rest.into_iter().flatten())
     }
 }
 
@@ -123,23 +200,14 @@ impl Wake for Readable {
         self.wake_by_ref();
     }
 
-    /// Readers first: they take what came and tell the others what concerns them.
     fn wake_by_ref(self: &Arc<Self>) {
         let mut waiting = self.0.lock();
-        let readers = mem::take(&mut waiting.readers);
-        if readers.iter().any(Option::is_some) {
-            drop(waiting);
-            return wake(readers.into_iter().flatten());
-        }
-        let writers = waiting.writers.clone();
-        let watchers = mem::take(&mut waiting.watchers);
-        if !watchers.is_empty() || writers.iter().any(Option::is_some) {
-            drop(waiting);
-            return wake(writers.into_iter().flatten().chain(watchers));
-        }
-        let background = waiting.background.clone();
+        waiting.socket = Socket::Idle;
+        let reader = waiting.readers.take_one();
+        let others = waiting.readers.count > 0 || !waiting.watchers.is_empty();
+        let background = waiting.background.clone().filter(|_| others || reader.is_none());
         drop(waiting);
-        wake(background);
+        wake(reader.into_iter().chain(background));
     }
 }
 
@@ -152,9 +220,10 @@ impl Wake for Writable {
 
     fn wake_by_ref(self: &Arc<Self>) {
         let mut waiting = self.0.lock();
-        let writers = mem::take(&mut waiting.writers);
-        let background = if writers.iter().any(Option::is_some) { None } else { waiting.background.clone() };
+        let writer = waiting.writers.take_one();
+        let others = waiting.writers.count > 0;
+        let background = waiting.background.clone().filter(|_| others || writer.is_none());
         drop(waiting);
-        wake(writers.into_iter().flatten().chain(background));
+        wake(writer.into_iter().chain(background));
     }
 }

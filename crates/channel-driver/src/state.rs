@@ -4,7 +4,7 @@ use std::{
     io::{self, IoSlice},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     task::{Context, Poll, Waker},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
@@ -13,7 +13,7 @@ use channel_proto::{Limits, Reading, Role, TerminalSize, WriteError, session::Se
 use crate::{
     Error,
     inbound::Inbound,
-    interest::{HALVES, Half, Interest},
+    interest::{Half, Interest},
     runtime::Transport,
     side::{Side, Sorted},
 };
@@ -21,6 +21,13 @@ use crate::{
 /// The spare room of a read buffer: small until a read fills it, so that a quiet session stays small.
 const SMALL_READ: usize = 4 << 10;
 const LARGE_READ: usize = 64 << 10;
+
+/// How many streams of one direction a session has at most: stdout and stderr.
+const HALVES: usize = 2;
+
+/// When somebody waits and the socket will wake nobody, since whoever read it last went off with what it got, the background
+/// task looks after this time. Not at once: that would be a hop for every read.
+const LOOK_SOON: Duration = Duration::from_millis(50);
 
 /// How many reads follow one another in one poll, when nobody waits for what they bring.
 const READS_AT_ONCE: usize = 16;
@@ -54,6 +61,8 @@ pub(crate) struct State<S: Side> {
     size: Option<TerminalSize>,
     /// When the background task's timer goes off.
     armed: Option<Instant>,
+    /// When it should look at the socket, whatever the session's own timers say.
+    look: Option<Instant>,
     /// Handles that the application holds.
     pub(crate) handles: usize,
 }
@@ -104,6 +113,7 @@ impl<S: Side> Shared<S> {
             ended: None,
             size: None,
             armed: None,
+            look: None,
             handles: 0,
         };
         Arc::new(Self { state: Mutex::new(state), interest, now })
@@ -393,6 +403,7 @@ impl<S: Side> State<S> {
         let spare = self.input.capacity() - self.input.len();
         match transport.poll_read(&mut Context::from_waker(&self.readable), &mut self.input) {
             Poll::Pending => {
+                self.interest.socket_watched();
                 if self.input.is_empty() && self.input.capacity() > SMALL_READ {
                     self.input = BytesMut::new();
                 }
@@ -479,15 +490,25 @@ impl<S: Side> State<S> {
         if self.ended.is_some() {
             let _ = self.flush();
         }
-        let due = self.session.poll_timeout();
+        if self.look.is_none() && self.interest.is_left_waiting() {
+            self.look = Some(now + LOOK_SOON);
+        }
+        let due = self.due();
         let earlier = due.is_some_and(|due| self.armed.is_none_or(|armed| due < armed));
         if earlier || (self.ended.is_some() && self.transport.is_some()) {
             self.interest.wake_background();
         }
     }
 
+    /// When the background task has something to do.
+    pub(crate) fn due(&self) -> Option<Instant> {
+        let timeout = self.session.poll_timeout();
+        self.look.map_or(timeout, |look| Some(timeout.map_or(look, |timeout| timeout.min(look))))
+    }
+
     /// The time of a timer came.
     pub(crate) fn handle_timeout(&mut self, now: Instant) {
+        self.look = None;
         if self.ended.is_some() {
             return;
         }

@@ -2,7 +2,10 @@
 
 mod common;
 
-use std::{io, time::Duration};
+use std::{
+    io,
+    time::{Duration, Instant},
+};
 
 use bytes::BytesMut;
 use channel_tokio::{
@@ -150,6 +153,29 @@ async fn a_cancelled_read_loses_nothing() {
         assert!(all == data);
         assert!(client.wait().await.unwrap().success());
         finish.await.unwrap();
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_reader_that_goes_off_with_what_it_got_leaves_nobody_waiting() {
+    bounded(async {
+        let (mut client, mut server) = pair(4096, ALL, &SessionConfig::client([1; 32]));
+        let mut stdout = client.stdout.take().unwrap();
+        let mut output = server.stdout.take().unwrap();
+        let waiting = tokio::spawn(async move {
+            let started = Instant::now();
+            assert_eq!(client.outcome().await.unwrap(), Outcome::Exited(4));
+            started.elapsed()
+        });
+        output.write_all(b"one").await.unwrap();
+        stdout.read_exact(&mut [0; 3]).await.unwrap();
+        // Nobody reads from here on; a reader gives up while it waits, too.
+        let _ = timeout(Duration::from_millis(20), stdout.read_u8()).await;
+        drop(output);
+        server.finish(&Outcome::Exited(4)).await.unwrap();
+        let took = waiting.await.unwrap();
+        assert!(took < Duration::from_secs(1), "{took:?}");
     })
     .await;
 }
