@@ -9,8 +9,8 @@ use std::{
 };
 
 use crate::{
+    machine::Machine,
     runtime::{Runtime, Timer},
-    side::Side,
     state::Shared,
 };
 
@@ -21,14 +21,14 @@ const LOOK_EVERY: Duration = Duration::from_secs(5);
 const LAST_BYTES: Duration = Duration::from_secs(5);
 
 /// Ends with the connection.
-pub(crate) struct Background<S: Side, R: Runtime> {
-    shared: Arc<Shared<S>>,
+pub(crate) struct Background<M: Machine, R: Runtime> {
+    shared: Arc<Shared<M>>,
     timer: R::Timer,
     give_up: Option<Instant>,
 }
 
-impl<S: Side, R: Runtime> Background<S, R> {
-    pub(crate) fn spawn(shared: Arc<Shared<S>>)
+impl<M: Machine, R: Runtime> Background<M, R> {
+    pub(crate) fn spawn(shared: Arc<Shared<M>>)
     where
         R::Timer: Unpin,
     {
@@ -36,7 +36,7 @@ impl<S: Side, R: Runtime> Background<S, R> {
     }
 }
 
-impl<S: Side, R: Runtime<Timer: Unpin>> Future for Background<S, R> {
+impl<M: Machine, R: Runtime<Timer: Unpin>> Future for Background<M, R> {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
@@ -45,8 +45,8 @@ impl<S: Side, R: Runtime<Timer: Unpin>> Future for Background<S, R> {
         loop {
             let now = this.shared.now();
             let mut state = this.shared.lock();
-            if state.handles == 0 && !state.session.is_closing() && !state.has_ended() {
-                state.session.abort(now);
+            if state.handles == 0 && !state.machine.is_closing() && !state.has_ended() {
+                state.machine.abort(now);
                 let _ = state.flush();
                 state.drop_connection();
             }

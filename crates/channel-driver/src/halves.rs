@@ -7,23 +7,23 @@ use std::{
 };
 
 use bytes::{BufMut, Bytes};
-use channel_proto::session::{Client, CloseStdinError};
+use channel_proto::{ClientSession, session::CloseStdinError};
 
-use crate::{side::Side, state::Shared};
+use crate::{machine::Machine, state::Shared};
 
 /// Keeps a session alive: it is aborted when the last handle to it is dropped.
-pub(crate) struct Handle<S: Side> {
-    pub(crate) shared: Arc<Shared<S>>,
+pub(crate) struct Handle<M: Machine> {
+    pub(crate) shared: Arc<Shared<M>>,
 }
 
-impl<S: Side> Handle<S> {
-    pub(crate) fn new(shared: &Arc<Shared<S>>) -> Self {
+impl<M: Machine> Handle<M> {
+    pub(crate) fn new(shared: &Arc<Shared<M>>) -> Self {
         shared.lock().handles += 1;
         Self { shared: shared.clone() }
     }
 }
 
-impl<S: Side> Drop for Handle<S> {
+impl<M: Machine> Drop for Handle<M> {
     fn drop(&mut self) {
         let mut state = self.shared.lock();
         state.handles -= 1;
@@ -39,13 +39,13 @@ impl<S: Side> Drop for Handle<S> {
 ///
 /// It ends with the stream. If the session is cut off before a status came, reading gives what arrived and then
 /// [`UnexpectedEof`](io::ErrorKind::UnexpectedEof): a cut is never taken for the end. Dropping it drops what still comes.
-pub struct Reader<S: Side> {
-    handle: Handle<S>,
+pub struct Reader<M: Machine> {
+    handle: Handle<M>,
     index: usize,
 }
 
-impl<S: Side> Reader<S> {
-    pub(crate) fn new(shared: &Arc<Shared<S>>, index: usize) -> Self {
+impl<M: Machine> Reader<M> {
+    pub(crate) fn new(shared: &Arc<Shared<M>>, index: usize) -> Self {
         Self { handle: Handle::new(shared), index }
     }
 
@@ -70,26 +70,26 @@ impl<S: Side> Reader<S> {
     }
 }
 
-impl<S: Side> Drop for Reader<S> {
+impl<M: Machine> Drop for Reader<M> {
     fn drop(&mut self) {
         self.handle.shared.discard(self.index);
     }
 }
 
-impl<S: Side> fmt::Debug for Reader<S> {
+impl<M: Machine> fmt::Debug for Reader<M> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Reader").field("index", &self.index).finish_non_exhaustive()
     }
 }
 
 /// A stream that is written: stdin for a client; stdout and stderr for a server.
-pub struct Writer<S: Side> {
-    handle: Handle<S>,
+pub struct Writer<M: Machine> {
+    handle: Handle<M>,
     index: usize,
 }
 
-impl<S: Side> Writer<S> {
-    pub(crate) fn new(shared: &Arc<Shared<S>>, index: usize) -> Self {
+impl<M: Machine> Writer<M> {
+    pub(crate) fn new(shared: &Arc<Shared<M>>, index: usize) -> Self {
         Self { handle: Handle::new(shared), index }
     }
 
@@ -99,7 +99,7 @@ impl<S: Side> Writer<S> {
     /// [`BrokenPipe`](io::ErrorKind::BrokenPipe) when the session is over or the stream was ended.
     pub fn poll_write(&mut self, cx: &mut Context<'_>, data: &[u8]) -> Poll<io::Result<usize>> {
         let index = self.index;
-        self.handle.shared.poll_write(cx, index, |session| S::write(session, index, data))
+        self.handle.shared.poll_write(cx, index, |machine| machine.write(index, data))
     }
 
     /// Waits until all that was written was given to the socket.
@@ -117,7 +117,7 @@ impl<S: Side> Writer<S> {
     pub async fn write_bytes(&mut self, data: Bytes) -> io::Result<()> {
         let index = self.index;
         std::future::poll_fn(|cx| {
-            self.handle.shared.poll_write(cx, index, |session| S::write_bytes(session, index, &data))
+            self.handle.shared.poll_write(cx, index, |machine| machine.write_bytes(index, &data))
         })
         .await
     }
@@ -134,7 +134,7 @@ pub enum EndOfStdin {
     LossyDisconnect,
 }
 
-impl Writer<Client> {
+impl Writer<ClientSession> {
     /// Ends stdin. The output goes on.
     ///
     /// # Errors
@@ -158,14 +158,14 @@ impl Writer<Client> {
     }
 }
 
-impl<S: Side> Drop for Writer<S> {
+impl<M: Machine> Drop for Writer<M> {
     /// As with a pipe, dropping the writer ends the stream, where the subprotocol can.
     fn drop(&mut self) {
-        self.handle.shared.command(|session, _| S::writer_dropped(session));
+        self.handle.shared.command(|machine, _| machine.writer_dropped(self.index));
     }
 }
 
-impl<S: Side> fmt::Debug for Writer<S> {
+impl<M: Machine> fmt::Debug for Writer<M> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Writer").field("index", &self.index).finish_non_exhaustive()
     }

@@ -6,9 +6,9 @@ use std::{
     task::{Context, Poll},
 };
 
-use channel_proto::session::{Client, Server};
+use channel_proto::{ClientSession, ServerSession};
 
-use crate::{EndOfStdin, Reader, Side, Writer};
+use crate::{EndOfStdin, Machine, Reader, Writer};
 
 #[cfg(feature = "tokio-io")]
 mod tokio_io {
@@ -16,7 +16,7 @@ mod tokio_io {
 
     use super::*;
 
-    impl<S: Side> AsyncRead for Reader<S> {
+    impl<M: Machine> AsyncRead for Reader<M> {
         fn poll_read(
             mut self: Pin<&mut Self>,
             cx: &mut Context<'_>,
@@ -26,7 +26,7 @@ mod tokio_io {
         }
     }
 
-    impl AsyncWrite for Writer<Client> {
+    impl AsyncWrite for Writer<ClientSession> {
         fn poll_write(
             mut self: Pin<&mut Self>,
             cx: &mut Context<'_>,
@@ -45,7 +45,7 @@ mod tokio_io {
         }
     }
 
-    impl AsyncWrite for Writer<Server> {
+    impl AsyncWrite for Writer<ServerSession> {
         fn poll_write(
             mut self: Pin<&mut Self>,
             cx: &mut Context<'_>,

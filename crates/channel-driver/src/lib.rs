@@ -16,16 +16,16 @@ mod inbound;
 mod interest;
 #[cfg(feature = "tokio-io")]
 mod io_traits;
+mod machine;
 pub mod runtime;
 mod server;
 mod session;
-mod side;
 mod state;
 
 pub use client::{Attach, Client, Exec};
 pub use endpoint::Endpoint;
 pub use error::Error;
 pub use halves::{EndOfStdin, Reader, Writer};
+pub use machine::{Machine, Sorted};
 pub use server::{Incoming, ServerSession, accept};
 pub use session::{Output, Session};
-pub use side::{Side, Sorted};

@@ -4,9 +4,9 @@ use std::{fmt, future::poll_fn, io, sync::Arc};
 
 use bytes::{Bytes, BytesMut};
 use channel_proto::{
-    BearerToken, CloseReason, Limits, Outcome, PodRequest, SessionConfig, Streams, Subprotocol, TerminalSize,
+    BearerToken, CloseReason, Limits, Outcome, PodRequest, ServerSession as Machine, SessionConfig, Streams,
+    Subprotocol, TerminalSize,
     request::RequestError,
-    session::{Server, Session as Machine},
     upgrade::{self, InvalidBearer, respond},
 };
 use http::{Request, Response};
@@ -101,13 +101,13 @@ impl<T> fmt::Debug for Incoming<T> {
 /// A session that is served. If it and all its streams are dropped before [`finish`](Self::finish), the client sees it end without a status.
 pub struct ServerSession {
     /// What the client sends to the command, if it asked to. It ends when the client ends stdin or is gone.
-    pub stdin: Option<Reader<Server>>,
+    pub stdin: Option<Reader<Machine>>,
     /// The command's stdout, if the client wants it.
-    pub stdout: Option<Writer<Server>>,
+    pub stdout: Option<Writer<Machine>>,
     /// The command's stderr, if the client wants it.
-    pub stderr: Option<Writer<Server>>,
+    pub stderr: Option<Writer<Machine>>,
     subprotocol: Subprotocol,
-    handle: Handle<Server>,
+    handle: Handle<Machine>,
 }
 
 impl ServerSession {
@@ -131,7 +131,7 @@ impl ServerSession {
         };
         // Tells the client that the server is ready, before anything is awaited.
         shared.command(|_, _| ());
-        Background::<Server, R>::spawn(Arc::clone(&shared));
+        Background::<Machine, R>::spawn(Arc::clone(&shared));
         session
     }
 

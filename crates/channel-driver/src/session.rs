@@ -10,8 +10,7 @@ use std::{
 
 use bytes::BytesMut;
 use channel_proto::{
-    Outcome, SessionConfig, Streams, Subprotocol, TerminalSize,
-    session::{Client, ResizeError, Session as Machine},
+    ClientSession, Outcome, SessionConfig, Streams, Subprotocol, TerminalSize, session::ResizeError,
 };
 
 use crate::{
@@ -19,8 +18,8 @@ use crate::{
     background::Background,
     halves::{Handle, Reader, Writer},
     handshake::Upgraded,
+    machine::index,
     runtime::{Runtime, Transport},
-    side::index,
     state::Shared,
 };
 
@@ -29,13 +28,13 @@ use crate::{
 /// Take the streams out of it and use them, in any task. When the session and all its streams are dropped, the connection is closed.
 pub struct Session {
     /// The command's stdin, if it was asked for. Dropping it ends stdin, as does closing it, which also says if the subprotocol cannot.
-    pub stdin: Option<Writer<Client>>,
+    pub stdin: Option<Writer<ClientSession>>,
     /// The command's stdout, if it was asked for.
-    pub stdout: Option<Reader<Client>>,
+    pub stdout: Option<Reader<ClientSession>>,
     /// The command's stderr, if it was asked for.
-    pub stderr: Option<Reader<Client>>,
+    pub stderr: Option<Reader<ClientSession>>,
     subprotocol: Subprotocol,
-    handle: Handle<Client>,
+    handle: Handle<ClientSession>,
 }
 
 /// All that a command put out, and how it ended.
@@ -67,7 +66,7 @@ impl Session {
         streams: Streams,
         config: &SessionConfig,
     ) -> Self {
-        let machine = Machine::client(streams, subprotocol, config, R::now());
+        let machine = ClientSession::client(streams, subprotocol, config, R::now());
         let shared = Shared::new(machine, Box::new(stream), rest, &config.limits, R::now);
         let reader = |wanted: bool, output| {
             let reader = Reader::new(&shared, index(output));
@@ -81,7 +80,7 @@ impl Session {
             subprotocol,
             handle: Handle::new(&shared),
         };
-        Background::<Client, R>::spawn(Arc::clone(&shared));
+        Background::<ClientSession, R>::spawn(Arc::clone(&shared));
         session
     }
 
@@ -146,7 +145,7 @@ fn poll_once<T>(done: &mut Option<T>, future: Pin<&mut impl Future<Output = T>>,
 }
 
 /// All that comes. How the session ended says whether it is all there was.
-async fn collect(reader: Option<Reader<Client>>) -> Vec<u8> {
+async fn collect(reader: Option<Reader<ClientSession>>) -> Vec<u8> {
     let mut all = Vec::new();
     if let Some(mut reader) = reader {
         while let Ok(Some(chunk)) = reader.chunk().await {

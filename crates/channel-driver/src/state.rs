@@ -8,14 +8,14 @@ use std::{
 };
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
-use channel_proto::{Limits, Reading, Role, TerminalSize, WriteError, session::Session};
+use channel_proto::{Limits, Reading, TerminalSize, WriteError};
 
 use crate::{
     Error,
     inbound::Inbound,
     interest::{Half, Interest},
+    machine::{Machine, Sorted},
     runtime::Transport,
-    side::{Side, Sorted},
 };
 
 /// The spare room of a read buffer: small until a read fills it, so that a quiet session stays small.
@@ -36,15 +36,15 @@ const READS_AT_ONCE: usize = 16;
 const SLICES: usize = 16;
 
 /// What the halves of a session hold together.
-pub(crate) struct Shared<S: Side> {
-    state: Mutex<State<S>>,
+pub(crate) struct Shared<M: Machine> {
+    state: Mutex<State<M>>,
     pub(crate) interest: Arc<Interest>,
     now: fn() -> Instant,
 }
 
 /// The machine and its socket. Whoever locks it drives it.
-pub(crate) struct State<S: Side> {
-    pub(crate) session: Session<S>,
+pub(crate) struct State<M: Machine> {
+    pub(crate) machine: M,
     /// `None` once the connection is over and the last byte was written.
     transport: Option<Box<dyn Transport>>,
     interest: Arc<Interest>,
@@ -57,7 +57,7 @@ pub(crate) struct State<S: Side> {
     reading: Reading,
     input_end: InputEnd,
     output_end: OutputEnd,
-    ended: Option<Result<S::Ended, Error>>,
+    ended: Option<Result<M::Ended, Error>>,
     size: Option<TerminalSize>,
     /// When the background task's timer goes off.
     armed: Option<Instant>,
@@ -86,10 +86,10 @@ enum OutputEnd {
     Shut,
 }
 
-impl<S: Side> Shared<S> {
+impl<M: Machine> Shared<M> {
     /// `input` is what was read behind the upgrade's head.
     pub(crate) fn new(
-        session: Session<S>,
+        machine: M,
         transport: Box<dyn Transport>,
         input: BytesMut,
         limits: &Limits,
@@ -98,7 +98,7 @@ impl<S: Side> Shared<S> {
         let interest = Arc::new(Interest::default());
         let (readable, writable) = interest.io_wakers();
         let state = State {
-            session,
+            machine,
             transport: Some(transport),
             interest: interest.clone(),
             readable,
@@ -120,7 +120,7 @@ impl<S: Side> Shared<S> {
     }
 
     /// A panic of an application's waker must not take every half with it, so poison is passed over: each method leaves a sound state.
-    pub(crate) fn lock(&self) -> MutexGuard<'_, State<S>> {
+    pub(crate) fn lock(&self) -> MutexGuard<'_, State<M>> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -195,13 +195,13 @@ impl<S: Side> Shared<S> {
         &self,
         cx: &mut Context<'_>,
         index: usize,
-        mut write: impl FnMut(&mut Session<S>) -> Result<T, WriteError>,
+        mut write: impl FnMut(&mut M) -> Result<T, WriteError>,
     ) -> Poll<io::Result<T>> {
         let now = self.now();
         let mut state = self.lock();
         loop {
             state.check_writable()?;
-            match write(&mut state.session) {
+            match write(&mut state.machine) {
                 Ok(taken) => {
                     state.interest.done(Half::Writer(index));
                     let _ = state.flush();
@@ -235,17 +235,17 @@ impl<S: Side> Shared<S> {
     }
 
     /// Runs a command of the session, and sends what it put out.
-    pub(crate) fn command<T>(&self, command: impl FnOnce(&mut Session<S>, Instant) -> T) -> T {
+    pub(crate) fn command<T>(&self, command: impl FnOnce(&mut M, Instant) -> T) -> T {
         let now = self.now();
         let mut state = self.lock();
-        let result = command(&mut state.session, now);
+        let result = command(&mut state.machine, now);
         let _ = state.flush();
         state.after(now);
         result
     }
 
     /// The end of the session, once it came. Reads what is there to read, as far as the readers allow.
-    pub(crate) fn poll_ended(&self, cx: &mut Context<'_>) -> Poll<Result<S::Ended, Error>> {
+    pub(crate) fn poll_ended(&self, cx: &mut Context<'_>) -> Poll<Result<M::Ended, Error>> {
         let now = self.now();
         let mut state = self.lock();
         state.interest.watch(cx.waker());
@@ -254,7 +254,7 @@ impl<S: Side> Shared<S> {
     }
 
     /// The end of the session and of the connection under it: everything was written.
-    pub(crate) fn poll_closed(&self, cx: &mut Context<'_>) -> Poll<Result<S::Ended, Error>> {
+    pub(crate) fn poll_closed(&self, cx: &mut Context<'_>) -> Poll<Result<M::Ended, Error>> {
         let now = self.now();
         let mut state = self.lock();
         state.interest.watch(cx.waker());
@@ -299,7 +299,7 @@ enum Got {
     Nothing,
 }
 
-impl<S: Side> State<S> {
+impl<M: Machine> State<M> {
     /// Everything that can be done without waiting for anybody: write, read as far as the readers allow, and end.
     pub(crate) fn pump(&mut self, now: Instant) {
         let _ = self.flush();
@@ -341,15 +341,15 @@ impl<S: Side> State<S> {
             return false;
         }
         self.set_reading(now, Reading::Active);
-        if let Err(error) = self.session.handle_input(now, &mut self.input) {
+        if let Err(error) = self.machine.handle_input(now, &mut self.input) {
             self.end(Err(error.into()));
             return false;
         }
-        let event = match S::poll(&mut self.session) {
+        let event = match self.machine.poll() {
             None if self.input_end == InputEnd::Reached => {
                 self.input_end = InputEnd::Told;
-                self.session.handle_eof();
-                S::poll(&mut self.session)
+                self.machine.handle_eof();
+                self.machine.poll()
             }
             event => event,
         };
@@ -387,7 +387,7 @@ impl<S: Side> State<S> {
     fn set_reading(&mut self, now: Instant, reading: Reading) {
         if self.reading != reading {
             self.reading = reading;
-            self.session.set_reading(now, reading);
+            self.machine.set_reading(now, reading);
         }
     }
 
@@ -428,7 +428,7 @@ impl<S: Side> State<S> {
         let mut cx = Context::from_waker(&self.writable);
         let mut wrote = false;
         loop {
-            let Some(transmit) = self.session.transmit() else { return Poll::Ready(()) };
+            let transmit = self.machine.transmit();
             if self.output_end != OutputEnd::Open {
                 transmit.advance(transmit.len());
             }
@@ -461,9 +461,7 @@ impl<S: Side> State<S> {
     /// Ends our side of the stream once the last of it was written, and the connection once nothing more is to be read.
     fn finish(&mut self) -> Poll<()> {
         let Some(transport) = &mut self.transport else { return Poll::Ready(()) };
-        // A server ends the stream behind its close frame; a client leaves that to the server.
-        let closing = self.session.is_closing() && self.session.role() == Role::Server;
-        if !closing && self.ended.is_none() {
+        if !self.machine.ends_stream() && self.ended.is_none() {
             return Poll::Ready(());
         }
         if self.output_end == OutputEnd::Open {
@@ -502,7 +500,7 @@ impl<S: Side> State<S> {
 
     /// When the background task has something to do.
     pub(crate) fn due(&self) -> Option<Instant> {
-        let timeout = self.session.poll_timeout();
+        let timeout = self.machine.poll_timeout();
         self.look.map_or(timeout, |look| Some(timeout.map_or(look, |timeout| timeout.min(look))))
     }
 
@@ -512,7 +510,7 @@ impl<S: Side> State<S> {
         if self.ended.is_some() {
             return;
         }
-        if let Err(error) = self.session.handle_timeout(now) {
+        if let Err(error) = self.machine.handle_timeout(now) {
             self.end(Err(error.into()));
         }
     }
@@ -521,7 +519,7 @@ impl<S: Side> State<S> {
         self.armed = deadline;
     }
 
-    fn end(&mut self, ended: Result<S::Ended, Error>) {
+    fn end(&mut self, ended: Result<M::Ended, Error>) {
         self.ended.get_or_insert(ended);
         self.interest.wake_all();
     }
@@ -545,13 +543,11 @@ impl<S: Side> State<S> {
         if self.input.is_empty() {
             self.input = BytesMut::new();
         }
-        if let Some(transmit) = self.session.transmit() {
-            transmit.release();
-        }
+        self.machine.transmit().release();
     }
 
     fn is_full(&mut self) -> bool {
-        self.session.transmit().is_some_and(|transmit| !transmit.is_empty())
+        !self.machine.transmit().is_empty()
     }
 
     /// How reading a stream ends, if it has.
@@ -559,13 +555,10 @@ impl<S: Side> State<S> {
         if self.inbound[index].is_ended() {
             return Some(Ok(()));
         }
-        match self.ended.as_ref()? {
-            Err(error) => Some(Err(error.clone().into())),
-            Ok(ended) if S::is_cut(&self.session, ended) => {
-                Some(Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the session ended without a status")))
-            }
-            Ok(_) => Some(Ok(())),
-        }
+        Some(match self.ended.as_ref()? {
+            Err(error) => Err(error.clone().into()),
+            Ok(ended) => self.machine.read_end(index, ended),
+        })
     }
 
     fn check_writable(&self) -> io::Result<()> {

@@ -55,18 +55,18 @@ pub type Exec = channel_driver::Exec<Tokio>;
 /// An attachment to the main process of a pod.
 pub type Attach = channel_driver::Attach<Tokio>;
 /// A command's stdin. `shutdown` ends it.
-pub type Stdin = channel_driver::Writer<channel_proto::session::Client>;
+pub type Stdin = channel_driver::Writer<channel_proto::ClientSession>;
 /// A command's stdout or stderr.
-pub type Stdout = channel_driver::Reader<channel_proto::session::Client>;
+pub type Stdout = channel_driver::Reader<channel_proto::ClientSession>;
 
 /// The server's side.
 pub mod server {
     pub use channel_driver::{Incoming, ServerSession, accept};
 
     /// What the client sends to a command.
-    pub type Stdin = channel_driver::Reader<channel_proto::session::Server>;
+    pub type Stdin = channel_driver::Reader<channel_proto::ServerSession>;
     /// What a command sends to the client.
-    pub type Stdout = channel_driver::Writer<channel_proto::session::Server>;
+    pub type Stdout = channel_driver::Writer<channel_proto::ServerSession>;
 }
 
 /// tokio, as the driver knows it.

@@ -1,0 +1,231 @@
+//! The machines of [`channel_proto`] as the driver sees them: streams that are read, streams that are written, timers, and an end.
+
+use std::{io, time::Instant};
+
+use bytes::{Bytes, BytesMut};
+use channel_proto::{
+    ClientEvent, ClientSession, CloseReason, Error, Outcome, Output, Reading, ServerEvent, ServerSession,
+    TerminalSize, Transmit, WriteError,
+};
+
+/// What an event means to the driver.
+#[derive(Debug)]
+pub enum Sorted<E> {
+    /// Data for the reader of this index.
+    Data(usize, Bytes),
+    /// No more data for that reader.
+    DataEnd(usize),
+    /// The terminal's new size.
+    Size(TerminalSize),
+    /// The session is over.
+    End(E),
+    /// Nothing that needs doing.
+    Nothing,
+}
+
+/// A machine that can be driven.
+pub trait Machine: Send + 'static {
+    /// What the end of a session says on this side.
+    type Ended: Clone + Send + 'static;
+
+    /// Bytes came.
+    ///
+    /// # Errors
+    /// The peer's, which stick.
+    fn handle_input(&mut self, now: Instant, input: &mut BytesMut) -> Result<(), Error>;
+
+    /// The peer's bytes ended.
+    fn handle_eof(&mut self);
+
+    /// A timer went off.
+    ///
+    /// # Errors
+    /// The peer is silent.
+    fn handle_timeout(&mut self, now: Instant) -> Result<(), Error>;
+
+    /// When the next timer goes off.
+    fn poll_timeout(&self) -> Option<Instant>;
+
+    /// The next event.
+    fn poll(&mut self) -> Option<Sorted<Self::Ended>>;
+
+    /// What is to be written.
+    fn transmit(&mut self) -> &mut Transmit;
+
+    /// Reading stopped, or went on.
+    fn set_reading(&mut self, now: Instant, reading: Reading);
+
+    /// Whether our side of the stream is to be ended once everything was written.
+    fn ends_stream(&self) -> bool;
+
+    /// Whether the end is being waited for, with nobody to do anything more.
+    fn is_closing(&self) -> bool;
+
+    /// Gives the session up.
+    fn abort(&mut self, now: Instant);
+
+    /// Writes the front of `data` to the stream of this index, and tells how much.
+    ///
+    /// # Errors
+    /// As the machine's own methods.
+    fn write(&mut self, index: usize, data: &[u8]) -> Result<usize, WriteError>;
+
+    /// Writes all of `data`, without a copy where none is needed.
+    ///
+    /// # Errors
+    /// As the machine's own methods.
+    fn write_bytes(&mut self, index: usize, data: &Bytes) -> Result<(), WriteError>;
+
+    /// Nobody writes that stream any more.
+    fn writer_dropped(&mut self, index: usize);
+
+    /// How reading a stream ends when the session ended like this.
+    ///
+    /// # Errors
+    /// Not as a stream does that is whole.
+    fn read_end(&self, index: usize, ended: &Self::Ended) -> io::Result<()>;
+}
+
+/// What the two ends of exec and attach have in common.
+macro_rules! session {
+    () => {
+        #[inline]
+        fn handle_input(&mut self, now: Instant, input: &mut BytesMut) -> Result<(), Error> {
+            self.handle_input(now, input)
+        }
+
+        fn handle_eof(&mut self) {
+            self.handle_eof();
+        }
+
+        fn handle_timeout(&mut self, now: Instant) -> Result<(), Error> {
+            self.handle_timeout(now)
+        }
+
+        fn poll_timeout(&self) -> Option<Instant> {
+            self.poll_timeout()
+        }
+
+        #[inline]
+        fn transmit(&mut self) -> &mut Transmit {
+            self.transmit().expect("the driver only makes sessions over bytes, which have one")
+        }
+
+        fn set_reading(&mut self, now: Instant, reading: Reading) {
+            self.set_reading(now, reading);
+        }
+
+        fn is_closing(&self) -> bool {
+            self.is_closing()
+        }
+
+        fn abort(&mut self, now: Instant) {
+            self.abort(now);
+        }
+    };
+}
+
+impl Machine for ClientSession {
+    type Ended = Outcome;
+
+    session!();
+
+    #[inline]
+    fn poll(&mut self) -> Option<Sorted<Outcome>> {
+        Some(match self.poll_event()? {
+            ClientEvent::Output(output, data) => Sorted::Data(index(output), data),
+            ClientEvent::OutputClosed(output) => Sorted::DataEnd(index(output)),
+            ClientEvent::Ended(outcome) => Sorted::End(outcome),
+            _ => Sorted::Nothing,
+        })
+    }
+
+    /// A client leaves it to the server to end the stream.
+    fn ends_stream(&self) -> bool {
+        false
+    }
+
+    #[inline]
+    fn write(&mut self, _index: usize, data: &[u8]) -> Result<usize, WriteError> {
+        self.write_stdin(data)
+    }
+
+    fn write_bytes(&mut self, _index: usize, data: &Bytes) -> Result<(), WriteError> {
+        // A client masks, and so copies, whatever it is given.
+        let mut rest = &data[..];
+        while !rest.is_empty() {
+            let taken = self.write_stdin(rest)?;
+            rest = &rest[taken..];
+        }
+        Ok(())
+    }
+
+    fn writer_dropped(&mut self, _index: usize) {
+        // Before v5 there is nothing to be done about it, and nobody is left to be told.
+        let _ = self.close_stdin();
+    }
+
+    /// A reader of stdout must not take a cut for an end (EXE-15). Only the v1 forms end without a status when all went well (EXE-16).
+    fn read_end(&self, _index: usize, outcome: &Outcome) -> io::Result<()> {
+        match outcome {
+            Outcome::EndedWithoutStatus(Some(CloseReason { code: Some(1000), .. }))
+                if !self.subprotocol().has_exit_code() => {}
+            Outcome::EndedWithoutStatus(_) => {
+                let what = "the session ended without a status";
+                return Err(io::Error::new(io::ErrorKind::UnexpectedEof, what));
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+}
+
+impl Machine for ServerSession {
+    type Ended = Option<CloseReason>;
+
+    session!();
+
+    #[inline]
+    fn poll(&mut self) -> Option<Sorted<Option<CloseReason>>> {
+        Some(match self.poll_event()? {
+            ServerEvent::Stdin(data) => Sorted::Data(0, data),
+            ServerEvent::StdinClosed => Sorted::DataEnd(0),
+            ServerEvent::Resize(size) => Sorted::Size(size),
+            ServerEvent::Ended(close) => Sorted::End(close),
+            _ => Sorted::Nothing,
+        })
+    }
+
+    /// A server ends the stream behind its close frame.
+    fn ends_stream(&self) -> bool {
+        self.is_closing()
+    }
+
+    #[inline]
+    fn write(&mut self, index: usize, data: &[u8]) -> Result<usize, WriteError> {
+        self.write_output(output(index), data)
+    }
+
+    fn write_bytes(&mut self, index: usize, data: &Bytes) -> Result<(), WriteError> {
+        self.write_output_bytes(output(index), data)
+    }
+
+    fn writer_dropped(&mut self, _index: usize) {}
+
+    /// For a command's stdin, the end of the connection is the end of input.
+    fn read_end(&self, _index: usize, _close: &Option<CloseReason>) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// The index of an output among the readers of a client and the writers of a server.
+pub(crate) fn index(output: Output) -> usize {
+    match output {
+        Output::Stdout => 0,
+        Output::Stderr => 1,
+    }
+}
+
+fn output(index: usize) -> Output {
+    if index == 0 { Output::Stdout } else { Output::Stderr }
+}
