@@ -114,10 +114,10 @@ impl<M: Machine> Writer<M> {
     ///
     /// # Errors
     /// As [`poll_write`](Self::poll_write).
-    pub async fn write_bytes(&mut self, data: Bytes) -> io::Result<()> {
+    pub async fn write_bytes(&mut self, mut data: Bytes) -> io::Result<()> {
         let index = self.index;
         std::future::poll_fn(|cx| {
-            self.handle.shared.poll_write(cx, index, |machine| machine.write_bytes(index, &data))
+            self.handle.shared.poll_write(cx, index, |machine| machine.write_bytes(index, &mut data))
         })
         .await
     }

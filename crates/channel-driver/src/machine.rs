@@ -2,7 +2,7 @@
 
 use std::{io, time::Instant};
 
-use bytes::{Bytes, BytesMut};
+use bytes::{Buf, Bytes, BytesMut};
 use channel_proto::{
     ClientEvent, ClientSession, CloseReason, Error, Outcome, Output, Reading, ServerEvent, ServerSession,
     TerminalSize, Transmit, WriteError,
@@ -70,11 +70,12 @@ pub trait Machine: Send + 'static {
     /// As the machine's own methods.
     fn write(&mut self, index: usize, data: &[u8]) -> Result<usize, WriteError>;
 
-    /// Writes all of `data`, without a copy where none is needed.
+    /// Writes all of `data`, without a copy where none is needed. What was written is taken off its front: a write that was blocked goes on
+    /// from there.
     ///
     /// # Errors
     /// As the machine's own methods.
-    fn write_bytes(&mut self, index: usize, data: &Bytes) -> Result<(), WriteError>;
+    fn write_bytes(&mut self, index: usize, data: &mut Bytes) -> Result<(), WriteError>;
 
     /// Nobody writes that stream any more.
     fn writer_dropped(&mut self, index: usize);
@@ -150,12 +151,11 @@ impl Machine for ClientSession {
         self.write_stdin(data)
     }
 
-    fn write_bytes(&mut self, _index: usize, data: &Bytes) -> Result<(), WriteError> {
+    fn write_bytes(&mut self, _index: usize, data: &mut Bytes) -> Result<(), WriteError> {
         // A client masks, and so copies, whatever it is given.
-        let mut rest = &data[..];
-        while !rest.is_empty() {
-            let taken = self.write_stdin(rest)?;
-            rest = &rest[taken..];
+        while !data.is_empty() {
+            let taken = self.write_stdin(data)?;
+            data.advance(taken);
         }
         Ok(())
     }
@@ -206,7 +206,7 @@ impl Machine for ServerSession {
         self.write_output(output(index), data)
     }
 
-    fn write_bytes(&mut self, index: usize, data: &Bytes) -> Result<(), WriteError> {
+    fn write_bytes(&mut self, index: usize, data: &mut Bytes) -> Result<(), WriteError> {
         self.write_output_bytes(output(index), data)
     }
 

@@ -9,7 +9,7 @@
 //! ```no_run
 //! # async fn example() -> std::io::Result<()> {
 //! let pod = channel_pod::Pod::builder().start().await?;
-//! println!("kubectl --server={} --token={} exec {} -- date", pod.url(), pod.token(), pod.name());
+//! println!("kubectl --server={} exec {} -- date", pod.kubectl_url(), pod.name());
 //! # Ok(())
 //! # }
 //! ```
@@ -62,6 +62,13 @@ impl Pod {
     /// The URL for a client: `http://127.0.0.1:41234`.
     pub fn url(&self) -> String {
         format!("http://{}", self.address)
+    }
+
+    /// The URL for kubectl, with the token in it: `http://127.0.0.1:41234/token/TOKEN`. kubectl sends no credentials over plain HTTP.
+    ///
+    /// Only good for a token that stands for itself in a path, as the random one does.
+    pub fn kubectl_url(&self) -> String {
+        format!("{}/token/{}", self.url(), self.token)
     }
 
     /// The bearer token that it asks for.

@@ -90,6 +90,12 @@ pub(crate) fn answer(pod: &PodFacts, request: &Request<()>) -> Response<Bytes> {
     found.unwrap_or_else(Refusal::into_response)
 }
 
+/// The token in a path that begins with `/token/TOKEN/`. Whatever it is, [`answer`] takes the rest for the path.
+pub(crate) fn token_in_path(path: &str) -> Option<&str> {
+    let (token, _) = path.strip_prefix("/token/")?.split_once('/')?;
+    Some(token)
+}
+
 /// What is at a path.
 enum Resource<'a> {
     Text(&'static str),
@@ -100,7 +106,11 @@ enum Resource<'a> {
 
 fn resource<'a>(pod: &'a PodFacts, path: &str) -> Result<Resource<'a>, Refusal> {
     let segments: Vec<&str> = path.split('/').filter(|segment| !segment.is_empty()).collect();
-    Ok(match segments[..] {
+    let segments = match &segments[..] {
+        ["token", _, rest @ ..] => rest,
+        all => all,
+    };
+    Ok(match *segments {
         ["version"] => Resource::Document(version()),
         ["healthz" | "livez" | "readyz"] => Resource::Text("ok"),
         ["api"] => Resource::Document(json!({ "kind": "APIVersions", "versions": ["v1"] })),

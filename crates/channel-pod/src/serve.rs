@@ -3,7 +3,7 @@
 use std::{collections::HashMap, io, sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use channel_proto::{Action, BearerToken, PodRequest, SessionConfig, Status, Subprotocol};
+use channel_proto::{Action, PodRequest, Service, SessionConfig, Subprotocol};
 use channel_tokio::{
     Io, Tokio,
     server::{Incoming, accept},
@@ -87,21 +87,32 @@ impl Facts {
         &self,
         incoming: &Incoming<Io<TcpStream>>,
     ) -> Result<(PodRequest, String), Box<Response<Bytes>>> {
-        if !self.is_authentic(incoming.bearer().ok().flatten().as_ref()) {
-            return Err(Box::new(status(&Status::refusal(401, "Unauthorized", "Unauthorized"))));
+        if !self.is_authentic(incoming) {
+            return Err(Box::new(Refusal::unauthorized().into_response()));
         }
         let request = match incoming.pod_request() {
-            Ok(Some(request)) => request,
-            Ok(None) => return Err(Box::new(rest::answer(&self.pod, incoming.request()))),
+            Ok(Some(request)) if request.action.service() == Service::RemoteCommand => request,
+            Ok(_) => return Err(Box::new(rest::answer(&self.pod, incoming.request()))),
             Err(error) => return Err(Box::new(text(StatusCode::BAD_REQUEST, error.to_string()))),
         };
         let container = self.container(&request).map_err(|refusal| Box::new(refusal.into_response()))?;
         Ok((request, container))
     }
 
+    /// The token may come as every client sends it, or in the path, as [`Pod::kubectl_url`](crate::Pod::kubectl_url) has it.
+    fn is_authentic(&self, incoming: &Incoming<Io<TcpStream>>) -> bool {
+        match incoming.bearer() {
+            Ok(Some(token)) => self.is_token(token.secret()),
+            Ok(None) => {
+                rest::token_in_path(incoming.request().uri().path()).is_some_and(|token| self.is_token(token))
+            }
+            Err(_) => false,
+        }
+    }
+
     /// Compares without telling by its time how much was right.
-    fn is_authentic(&self, token: Option<&BearerToken>) -> bool {
-        let (known, given) = (self.token.as_bytes(), token.map_or("", BearerToken::secret).as_bytes());
+    fn is_token(&self, given: &str) -> bool {
+        let (known, given) = (self.token.as_bytes(), given.as_bytes());
         let different =
             known.iter().zip(given).fold(0, |different, (known, given)| different | (known ^ given));
         known.len() == given.len() && different == 0
@@ -127,19 +138,10 @@ impl Facts {
     }
 }
 
-fn status(status: &Status) -> Response<Bytes> {
-    let code = status.code.and_then(|code| StatusCode::from_u16(code).ok());
-    let body = serde_json::to_vec(status).unwrap_or_default();
-    response(code.unwrap_or(StatusCode::INTERNAL_SERVER_ERROR), "application/json", body.into())
-}
-
 fn text(status: StatusCode, text: String) -> Response<Bytes> {
-    response(status, "text/plain; charset=utf-8", text.into())
-}
-
-fn response(status: StatusCode, content_type: &'static str, body: Bytes) -> Response<Bytes> {
-    let mut response = Response::new(body);
+    let mut response = Response::new(text.into());
     *response.status_mut() = status;
-    response.headers_mut().insert(CONTENT_TYPE, http::HeaderValue::from_static(content_type));
+    let content_type = http::HeaderValue::from_static("text/plain; charset=utf-8");
+    response.headers_mut().insert(CONTENT_TYPE, content_type);
     response
 }

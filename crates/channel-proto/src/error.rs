@@ -25,15 +25,18 @@ impl Error {
     /// Whose fault it is.
     pub fn fault(&self) -> Fault {
         match self.kind {
-            ErrorKind::Frame(_) | ErrorKind::Channel(_) | ErrorKind::Head(_) | ErrorKind::Silent { .. } => {
-                Fault::Peer
-            }
+            ErrorKind::Frame(_)
+            | ErrorKind::Channel(_)
+            | ErrorKind::Spdy(_)
+            | ErrorKind::Head(_)
+            | ErrorKind::Silent { .. } => Fault::Peer,
             ErrorKind::Limit { .. } => Fault::Limit,
             ErrorKind::Misuse(_) => Fault::Caller,
         }
     }
 
-    /// Where in the peer's bytes, counted from the start of the stream this machine was fed.
+    /// Where in the peer's bytes, counted from the start of the stream this machine was fed: for a fault in a frame, where
+    /// that frame begins.
     pub fn offset(&self) -> Option<u64> {
         self.at
     }
@@ -76,6 +79,8 @@ pub enum ErrorKind {
     Frame(FrameViolation),
     /// The peer's channel frames are wrong.
     Channel(ChannelViolation),
+    /// The peer's SPDY frames are wrong.
+    Spdy(SpdyViolation),
     /// The peer's HTTP head is wrong.
     Head(HeadViolation),
     /// The peer went beyond a limit.
@@ -99,6 +104,7 @@ impl fmt::Display for ErrorKind {
         match self {
             Self::Frame(violation) => write!(f, "the peer broke WebSocket framing: {violation}"),
             Self::Channel(violation) => write!(f, "the peer sent a bad channel frame: {violation}"),
+            Self::Spdy(violation) => write!(f, "the peer broke SPDY: {violation}"),
             Self::Head(violation) => write!(f, "the peer's HTTP head is not usable: {violation}"),
             Self::Limit { what, limit } => write!(f, "the peer went over a limit: {what} (limit {limit})"),
             Self::Silent { after } => {
@@ -160,12 +166,40 @@ violations! {
 }
 
 violations! {
+    /// How a peer can break SPDY/3.1. What concerns a single stream resets that stream; the rest ends the connection.
+    SpdyViolation => Spdy {
+        Version => "a control frame of a version other than 3",
+        FrameLength => "a control frame of a length that its type cannot have",
+        FrameFlags => "flags on a PING, GOAWAY or WINDOW_UPDATE, which have none",
+        StreamZero => "a frame for stream 0",
+        ResetStatus => "an RST_STREAM with status 0",
+        PingZero => "a PING with id 0",
+        SettingsCount => "a SETTINGS with another number of entries than its length has room for",
+        WindowDelta => "a WINDOW_UPDATE by zero",
+        Zlib => "a header block that zlib cannot inflate",
+        HeaderBlock => "a header block whose counts and lengths do not add up",
+        HeaderName => "a header without a name",
+        HeaderCase => "a header name that is not in lower case",
+        HeaderTwice => "the same header name twice",
+        HeaderText => "a header that is not UTF-8",
+        StreamOrder => "a SYN_STREAM whose id is not above those before it",
+        StreamParity => "a SYN_STREAM with an id of the other side's",
+        StreamTwice => "a SYN_STREAM for a stream that is open",
+        ReplyTwice => "a second SYN_REPLY for a stream",
+        ReplyUnasked => "a SYN_REPLY for a stream that the peer itself opened",
+        DataBeforeReply => "data or headers on a stream before its SYN_REPLY",
+        DataAfterFin => "data or headers on a stream after its FIN",
+        Truncated => "the connection ended inside a frame",
+    }
+}
+
+violations! {
     /// How a peer can send an HTTP/1.1 head (or the body of a refusal) that cannot be used.
     HeadViolation => Head {
         Syntax => "not an HTTP/1.1 head",
         Truncated => "the connection ended inside the head",
         Version => "an HTTP version other than 1.1",
-        NotUpgrade => "a 101 without `Upgrade: websocket` and `Connection: Upgrade`",
+        NotUpgrade => "a 101 without the `Upgrade` that was asked for and `Connection: Upgrade`",
         AcceptKey => "a 101 whose Sec-WebSocket-Accept does not answer our key",
         Subprotocol => "a 101 whose subprotocol is not one of those offered",
         Extension => "a 101 that chose an extension, and none was offered",

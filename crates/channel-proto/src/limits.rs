@@ -29,6 +29,23 @@ pub struct Limits {
     /// Bytes of one output (stdout, stderr) that an adapter keeps for a reader who does not read, before it stops
     /// reading the socket. 128 KiB.
     pub unread: usize,
+    /// Bytes of an incoming SPDY control frame, its compressed header block included. 64 KiB: the longest recorded has 70.
+    pub spdy_frame: usize,
+    /// Bytes of an incoming SPDY header block once it is inflated; inflating stops there. 64 KiB: real blocks are
+    /// below 200 bytes, and spdystream's cap is 1 MiB for each field.
+    pub spdy_header_block: usize,
+    /// Headers in one SPDY header block. 128: real ones have three, and spdystream's cap is 1,000.
+    pub spdy_headers: usize,
+    /// Bytes of one name or value in a SPDY header block. 8 KiB: the longest recorded is 10 bytes.
+    pub spdy_header_field: usize,
+    /// Entries of one SPDY SETTINGS frame, all of which are ignored. 64: SPDY/3.1 defines eight, and no peer sends any.
+    pub spdy_settings: usize,
+    /// SPDY streams that the peer may have open at once; one more is refused. 1,000: an exec has five, a forwarded
+    /// connection two.
+    pub spdy_streams: usize,
+    /// Bytes waiting to be written on one SPDY stream, above which sending on it answers "blocked". 64 KiB: half of
+    /// [`transmit`](Self::transmit), so that one stream alone cannot fill it.
+    pub spdy_stream_transmit: usize,
 }
 
 impl Default for Limits {
@@ -44,6 +61,13 @@ impl Default for Limits {
             transmit: 128 << 10,
             outgoing_message: 32 << 10,
             unread: 128 << 10,
+            spdy_frame: 64 << 10,
+            spdy_header_block: 64 << 10,
+            spdy_headers: 128,
+            spdy_header_field: 8 << 10,
+            spdy_settings: 64,
+            spdy_streams: 1_000,
+            spdy_stream_transmit: 64 << 10,
         }
     }
 }

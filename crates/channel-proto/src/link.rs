@@ -21,6 +21,7 @@ use crate::{
 /// Channels over one WebSocket connection.
 pub(crate) struct Link {
     subprotocol: Subprotocol,
+    encoding: Encoding,
     carrier: Carrier,
     decoder: ChannelDecoder,
     heartbeat: Heartbeat,
@@ -32,6 +33,7 @@ pub(crate) struct Link {
 
 /// Where frames come from and go to.
 #[expect(clippy::large_enum_variant, reason = "one per session, and nearly always the larger")]
+#[repr(u8)]
 enum Carrier {
     /// Bytes of a WebSocket connection.
     Bytes(Connection),
@@ -43,7 +45,10 @@ struct Messages {
     queue: VecDeque<Message>,
     queued: usize,
     limit: usize,
+    message_limit: u64,
     taken: u64,
+    /// Where the newest message began.
+    message_start: u64,
     closed: bool,
     close_sent: bool,
 }
@@ -81,7 +86,9 @@ impl Link {
             queue: VecDeque::new(),
             queued: 0,
             limit: config.limits.transmit,
+            message_limit: config.limits.message,
             taken: 0,
+            message_start: 0,
             closed: false,
             close_sent: false,
         };
@@ -97,6 +104,7 @@ impl Link {
     ) -> Self {
         Self {
             subprotocol,
+            encoding: subprotocol.encoding(),
             carrier,
             decoder: ChannelDecoder::new(role, subprotocol),
             heartbeat: Heartbeat::new(config.heartbeat, now),
@@ -118,8 +126,24 @@ impl Link {
         }
     }
 
-    /// What came next in `input`.
+    /// The payload of the message at the front of `input`, if it is what nearly every message is: there whole, and on a channel that is `wanted`.
+    /// [`next`](Self::next) would come to the same and needs longer.
     #[inline]
+    pub(crate) fn whole_message<T>(
+        &mut self,
+        now: Instant,
+        input: &mut BytesMut,
+        wanted: impl FnOnce(u8) -> Option<T>,
+    ) -> Option<(T, Bytes)> {
+        let (Carrier::Bytes(connection), Encoding::Binary) = (&mut self.carrier, self.encoding) else {
+            return None;
+        };
+        let message = connection.whole_message(input, wanted)?;
+        self.heartbeat.heard(now);
+        Some(message)
+    }
+
+    /// What came next in `input`.
     pub(crate) fn next(&mut self, now: Instant, input: &mut BytesMut) -> Result<Option<Incoming>, Error> {
         loop {
             let Carrier::Bytes(connection) = &mut self.carrier else {
@@ -154,12 +178,17 @@ impl Link {
         if messages.closed {
             return Ok(None);
         }
-        messages.taken += message.len() as u64;
+        messages.message_start = messages.taken;
+        let (len, limit) = (message.len() as u64, messages.message_limit);
+        messages.taken += len;
         if matches!(message, Message::Close(_)) {
             messages.closed = true;
         }
         self.heartbeat.heard(now);
         self.surface_broken()?;
+        if len > limit {
+            return Err(self.fail(ErrorKind::Limit { what: "bytes of one message", limit }));
+        }
         match message {
             Message::Binary(payload) | Message::Text(payload) => {
                 self.decode(now, Piece { payload, start: true, end: true })
@@ -206,7 +235,11 @@ impl Link {
 
     /// Closes the connection because of the peer's fault, and says so to it.
     pub(crate) fn fail(&mut self, kind: impl Into<ErrorKind>) -> Error {
-        let error = Error::at(self.taken(), kind);
+        let at = match &self.carrier {
+            Carrier::Bytes(connection) => connection.frame_start(),
+            Carrier::Messages(messages) => messages.message_start,
+        };
+        let error = Error::at(at, kind);
         self.close(error.close_code(), &error.kind().to_string());
         error
     }
@@ -221,6 +254,7 @@ impl Link {
     }
 
     /// Bytes that wait to be sent.
+    #[inline]
     pub(crate) fn queued(&self) -> usize {
         match &self.carrier {
             Carrier::Bytes(connection) => connection.queued(),
@@ -241,7 +275,17 @@ impl Link {
 
     #[inline]
     fn send_message(&mut self, channel: u8, payload: &[u8]) {
-        match (self.subprotocol.encoding(), &mut self.carrier) {
+        match (self.encoding, &mut self.carrier) {
+            (Encoding::Binary, Carrier::Bytes(connection)) => {
+                connection.send_copied(Opcode::BINARY, [channel], payload);
+            }
+            (encoding, _) => self.send_otherwise(encoding, channel, payload),
+        }
+    }
+
+    /// Off the path that has to be fast.
+    fn send_otherwise(&mut self, encoding: Encoding, channel: u8, payload: &[u8]) {
+        match (encoding, &mut self.carrier) {
             (Encoding::Binary, Carrier::Bytes(connection)) => {
                 connection.send_copied(Opcode::BINARY, [channel], payload);
             }
@@ -267,7 +311,7 @@ impl Link {
     /// Like [`send`](Self::send), but without a copy where none is needed.
     pub(crate) fn send_shared(&mut self, channel: u8, mut payload: Bytes) {
         let Carrier::Bytes(connection) = &mut self.carrier else { return self.send(channel, &payload) };
-        if self.subprotocol.encoding() != Encoding::Binary {
+        if self.encoding != Encoding::Binary {
             return self.send(channel, &payload);
         }
         while !payload.is_empty() {
@@ -285,7 +329,7 @@ impl Link {
     pub(crate) fn close(&mut self, code: u16, reason: &str) {
         match &mut self.carrier {
             Carrier::Bytes(connection) => connection.close_with(code, reason),
-            Carrier::Messages(messages) if !messages.close_sent => {
+            Carrier::Messages(messages) if !messages.close_sent && !messages.closed => {
                 messages.push(Message::Close(CloseReason { code: Some(code), reason: reason.into() }));
                 messages.close_sent = true;
             }
@@ -325,7 +369,7 @@ impl Link {
             Beat::Ping => {
                 match &mut self.carrier {
                     Carrier::Bytes(connection) => connection.ping(),
-                    Carrier::Messages(messages) => messages.push(Message::Ping(Bytes::new())),
+                    Carrier::Messages(messages) => messages.ping(),
                 }
                 Ok(())
             }
@@ -337,6 +381,7 @@ impl Link {
     }
 
     /// The bytes to write to the peer; empty for a session over messages.
+    #[inline]
     pub(crate) fn transmit(&mut self) -> Option<&mut Transmit> {
         match &mut self.carrier {
             Carrier::Bytes(connection) => Some(connection.transmit()),
@@ -354,6 +399,13 @@ impl Link {
 }
 
 impl Messages {
+    /// Pings, unless a ping waits already: a peer that reads nothing costs no memory.
+    fn ping(&mut self) {
+        if !self.queue.iter().any(|message| matches!(message, Message::Ping(_))) {
+            self.push(Message::Ping(Bytes::new()));
+        }
+    }
+
     fn push(&mut self, message: Message) {
         if !self.close_sent {
             self.queued += message.len();

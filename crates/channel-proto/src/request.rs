@@ -5,10 +5,13 @@ use std::{borrow::Cow, fmt};
 use http::Uri;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 
-/// One exec or attach (REQ-1, ATT-1).
+use crate::subprotocol::Service;
+
+/// One exec, attach or port-forward (REQ-1, ATT-1, PFW-1).
 ///
 /// [`path_and_query`](Self::path_and_query) and [`parse`](Self::parse) are each other's inverse, except that stderr
-/// asked for beside a terminal is dropped by both, and that a request without any stream is refused by `parse`.
+/// asked for beside a terminal is dropped by both, that an exec or attach without any stream is refused by `parse`, and that
+/// a port-forward has neither container nor streams.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PodRequest {
     /// The namespace of the pod.
@@ -17,7 +20,7 @@ pub struct PodRequest {
     pub pod: String,
     /// The container; `None` lets the server choose, which it can when there is but one.
     pub container: Option<String>,
-    /// Run a command, or attach to what runs.
+    /// Run a command, attach to what runs, or forward ports.
     pub action: Action,
     /// The streams wanted.
     pub streams: Streams,
@@ -35,6 +38,25 @@ pub enum Action {
     },
     /// Attach to the container's own process.
     Attach,
+    /// Connect to ports of the pod.
+    PortForward {
+        /// The ports, of which WebSocket channels need at least one; port *i* gets the channels 2*i* and 2*i* + 1, and one that
+        /// comes twice gets two pairs (PFW-2). The tunnel and SPDY name the port of each connection later and need none.
+        ///
+        /// A server may find a 0 here: whether that matters depends on the subprotocol, and
+        /// [`accept_port_forward`](crate::upgrade::Incoming::accept_port_forward) knows.
+        ports: Vec<u16>,
+    },
+}
+
+impl Action {
+    /// Which service this is a request to.
+    pub fn service(&self) -> Service {
+        match self {
+            Self::Exec { .. } | Self::Attach => Service::RemoteCommand,
+            Self::PortForward { .. } => Service::PortForward,
+        }
+    }
 }
 
 /// The streams of a session. The default is none of them.
@@ -51,7 +73,8 @@ pub struct Streams {
 }
 
 impl PodRequest {
-    /// `/api/v1/namespaces/{ns}/pods/{pod}/exec?command=..&container=..&stdin=true&stdout=true&stderr=true&tty=true`.
+    /// `/api/v1/namespaces/{ns}/pods/{pod}/exec?command=..&container=..&stdin=true&stdout=true&stderr=true&tty=true`, or
+    /// `/api/v1/namespaces/{ns}/pods/{pod}/portforward?ports=..&ports=..`.
     ///
     /// Only what is true is sent, and of the streams only those that are [served](Streams::served) (REQ-3). The result is ASCII
     /// whatever the fields hold.
@@ -68,6 +91,11 @@ impl PodRequest {
                 command.iter().for_each(|argument| query.push("command", argument));
             }
             Action::Attach => query.target.push_str("/attach"),
+            Action::PortForward { ports } => {
+                query.target.push_str("/portforward");
+                ports.iter().for_each(|port| query.push("ports", &port.to_string()));
+                return query.target;
+            }
         }
         if let Some(container) = &self.container {
             query.push("container", container);
@@ -83,7 +111,7 @@ impl PodRequest {
         query.target
     }
 
-    /// The request that a URI stands for: `None` when its path is not that of an exec or an attach.
+    /// The request that a URI stands for: `None` when its path is not that of an exec, an attach or a port-forward.
     ///
     /// Anything may stand before `/api/v1/` (gateways mount clusters below a prefix). Parameters that are not known are
     /// ignored, and of one that should come once the first counts, as in kube-apiserver.
@@ -105,6 +133,7 @@ impl PodRequest {
         let action = match action {
             "exec" => Action::Exec { command: Vec::new() },
             "attach" => Action::Attach,
+            "portforward" => Action::PortForward { ports: Vec::new() },
             _ => return Ok(None),
         };
         let mut request = Self {
@@ -127,6 +156,11 @@ impl PodRequest {
                     command.push(decode_form(value)?);
                     continue;
                 }
+                ("ports", Action::PortForward { ports }) => {
+                    read_ports(&decode_form(value)?, ports)?;
+                    continue;
+                }
+                (_, Action::PortForward { .. }) => continue,
                 ("container", _) => &mut container,
                 ("stdin", _) => &mut stdin,
                 ("stdout", _) => &mut stdout,
@@ -137,6 +171,9 @@ impl PodRequest {
             if first.is_none() {
                 *first = Some(decode_form(value)?);
             }
+        }
+        if self.action.service() == Service::PortForward {
+            return Ok(());
         }
         self.container = container.filter(|name| !name.is_empty());
         self.streams = Streams {
@@ -185,6 +222,8 @@ pub enum RequestError {
     /// A part of the path or the query is not percent-encoded UTF-8. Go's servers drop such a parameter; a command that
     /// lost an argument on its way is worse than none.
     Encoding,
+    /// `ports` is not a list of numbers up to 65535, separated by commas (PFW-3); a 0 passes. The subprotocol does not matter.
+    Ports,
 }
 
 impl fmt::Display for RequestError {
@@ -192,6 +231,7 @@ impl fmt::Display for RequestError {
         f.write_str(match self {
             Self::NoStreams => "you must specify at least 1 of stdin, stdout, stderr",
             Self::Encoding => "the path or the query is not percent-encoded UTF-8",
+            Self::Ports => "query parameter \"ports\" is not a list of port numbers",
         })
     }
 }
@@ -221,6 +261,16 @@ impl Query {
 /// so is absence; anything else is true, the empty value included (`exec-v5-stdout-1`, `exec-v5-stdout-bad`).
 fn is_true(value: Option<String>) -> bool {
     value.is_some_and(|value| value != "0" && !value.eq_ignore_ascii_case("false"))
+}
+
+/// A comma-separated list of ports, as `strconv.ParseUint` takes each: digits only, but zeros in front of them as one likes.
+fn read_ports(list: &str, ports: &mut Vec<u16>) -> Result<(), RequestError> {
+    for item in list.split(',') {
+        // `parse` alone would take a sign.
+        let port = item.parse().ok().filter(|_| item.bytes().all(|byte| byte.is_ascii_digit()));
+        ports.push(port.ok_or(RequestError::Ports)?);
+    }
+    Ok(())
 }
 
 /// A value of `application/x-www-form-urlencoded`: percent-encoded, with `+` for a space.

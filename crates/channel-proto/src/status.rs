@@ -90,13 +90,12 @@ impl Status {
         }
     }
 
-    /// The status of a command that could not be started: `InternalError`, code 500, the message twice, as kubelet has it (EXE-11).
+    /// The status of a command that could not be started: `InternalError`, code 500, the message also as its cause (EXE-11).
     pub fn internal_error(message: impl fmt::Display) -> Self {
-        let message = format!("Internal error occurred: {message}");
-        let cause = Cause { message: message.clone(), ..Cause::default() };
+        let cause = Cause { message: message.to_string(), ..Cause::default() };
         Self {
             status: "Failure".into(),
-            message,
+            message: format!("Internal error occurred: {message}"),
             reason: "InternalError".into(),
             details: Some(Details { causes: vec![cause], ..Details::default() }),
             code: Some(500),

@@ -2,7 +2,10 @@
 
 #![allow(clippy::unwrap_used)] // In the helpers of tests too.
 
-use channel_proto::request::{Action, PodRequest, RequestError, Streams};
+use channel_proto::{
+    Service,
+    request::{Action, PodRequest, RequestError, Streams},
+};
 
 fn exec(command: &[&str], streams: Streams) -> PodRequest {
     PodRequest {
@@ -113,9 +116,58 @@ fn unknown_parameters_are_ignored_and_the_first_of_several_counts() {
     assert_eq!(attach.action, Action::Attach);
 }
 
-// Holds REQ-1.
+fn forward(ports: &[u16]) -> PodRequest {
+    PodRequest { action: Action::PortForward { ports: ports.to_vec() }, ..exec(&[], Streams::default()) }
+}
+
+fn parse_forward(query: &str) -> Result<PodRequest, RequestError> {
+    parse(&format!("/api/v1/namespaces/default/pods/bb/portforward{query}")).map(Option::unwrap)
+}
+
+// Holds PFW-1.
 #[test]
-fn only_the_paths_of_exec_and_attach_are_recognised() {
+fn a_port_forward_is_its_ports_and_nothing_else() {
+    let path = "/api/v1/namespaces/default/pods/bb/portforward";
+    assert_eq!(forward(&[]).path_and_query(), path);
+    let several = forward(&[8081, 80, 8081]);
+    assert_eq!(several.path_and_query(), format!("{path}?ports=8081&ports=80&ports=8081"));
+    assert_eq!(parse(&several.path_and_query()), Ok(Some(several.clone())));
+    assert_eq!(several.action.service(), Service::PortForward);
+    assert_eq!(Action::Attach.service(), Service::RemoteCommand);
+    let odd = PodRequest { container: Some("c".into()), streams: ALL, ..several.clone() };
+    assert_eq!(odd.path_and_query(), several.path_and_query());
+}
+
+// Holds PFW-1, PFW-3.
+#[test]
+fn ports_come_in_lists_and_again_and_again() {
+    for (query, ports) in [
+        ("", &[][..]),
+        ("?", &[]),
+        ("?stdin=true&container=x&tty=1&port=80&Ports=80", &[]),
+        ("?ports=8081,8080", &[8081, 8080]),
+        ("?ports=1%2C2&ports=3", &[1, 2, 3]),
+        ("?ports=8081&ports=8081", &[8081, 8081]),
+        ("?ports=0", &[0]),
+        ("?ports=65535,00080", &[65535, 80]),
+    ] {
+        assert_eq!(parse_forward(query), Ok(forward(ports)), "{query}");
+    }
+    for bad in [
+        "", "abc", "-1", "+1", "%2B1", "65536", "70000", "1.0", "0x50", "%2080", "80,", ",80", "80;81",
+        "%D9%A3",
+    ] {
+        assert_eq!(parse_forward(&format!("?ports={bad}")), Err(RequestError::Ports), "{bad}");
+        assert_eq!(parse_forward(&format!("?ports=80&ports={bad}")), Err(RequestError::Ports), "{bad}");
+    }
+    assert_eq!(parse_forward("?ports"), Err(RequestError::Ports));
+    assert_eq!(parse_forward("?ports=%zz"), Err(RequestError::Encoding));
+    assert_eq!(RequestError::Ports.to_string(), "query parameter \"ports\" is not a list of port numbers");
+}
+
+// Holds REQ-1, PFW-1.
+#[test]
+fn only_the_paths_of_exec_attach_and_port_forward_are_recognised() {
     for prefix in ["", "/k8s/clusters/c-1", "/a/b", "//"] {
         let uri = format!("{prefix}/api/v1/namespaces/default/pods/bb/exec?stdout=true");
         assert_eq!(parse(&uri), Ok(Some(exec(&[], STDOUT))), "{uri}");
@@ -127,7 +179,8 @@ fn only_the_paths_of_exec_and_attach_are_recognised() {
         "*",
         "/version",
         "/api/v1/namespaces/default/pods/bb",
-        "/api/v1/namespaces/default/pods/bb/portforward?ports=80",
+        "/api/v1/namespaces/default/pods/bb/portForward?ports=80",
+        "/portForward/default/bb?port=80",
         "/api/v1/namespaces/default/pods/bb/exec/",
         "/api/v1/namespaces/default/pods//exec",
         "/api/v1/namespaces//pods/bb/exec",

@@ -6,11 +6,11 @@
 mod support;
 
 use channel_proto::{
-    HeadViolation, Limits, Subprotocol,
+    Action, HeadViolation, Limits, PodRequest, Service, Subprotocol, Transport,
     upgrade::{BodyEnd, Fallback, Refusal, UpgradeError, UpgradeRequest},
 };
 use http::StatusCode;
-use support::{outcome_of, request};
+use support::{outcome_of, pod, request};
 
 fn refusal(answer: &str) -> Refusal {
     refusal_of(&request(), &Limits::default(), answer)
@@ -179,6 +179,84 @@ fn another_attempt_makes_sense_only_where_the_server_did_not_understand() {
         assert_eq!(fallback(&Subprotocol::DEFAULT_OFFER), with_v4, "{line} {body}");
         assert_eq!(fallback(&[]), with_v4, "{line} {body}");
     }
+}
+
+fn ask(service: Service, transport: Transport) -> UpgradeRequest {
+    let ports = || Action::PortForward { ports: vec![8080] };
+    let action = if service == Service::PortForward { ports() } else { pod().action };
+    UpgradeRequest::for_pod("127.0.0.1:6443", PodRequest { action, ..pod() }).over(transport)
+}
+
+const STATUS: &str = r#"{"kind":"Status","message":"no","reason":"x"}"#;
+const NOT_THERE: &str = r#"{"kind":"Status","message":"Upgrade request required","reason":"BadRequest"}"#;
+
+// Holds UPG-19, UPG-27.
+#[test]
+fn each_way_falls_back_to_the_next() {
+    let exec = |transport| ask(Service::RemoteCommand, transport);
+    let tunnel = ask(Service::PortForward, Transport::WebSocket);
+    let raw = ask(Service::PortForward, Transport::Spdy);
+    let channels = tunnel.clone().offers([Subprotocol::V4]);
+    let answers = [
+        ("400 x", ""),
+        ("400 x", "query parameter \"port\" is required"),
+        ("403 x", ""),
+        ("403 x", "no"),
+        ("405 x", "bad method"),
+        ("400 x", STATUS),
+        ("403 x", STATUS),
+        ("400 x", NOT_THERE),
+        ("401 x", ""),
+        ("404 x", ""),
+        ("500 x", ""),
+        ("200 x", ""),
+    ];
+    let next = |request: &UpgradeRequest| {
+        answers.map(|(line, body)| {
+            let length = body.len();
+            refusal_of(
+                request,
+                &Limits::default(),
+                &format!("HTTP/1.1 {line}\r\nContent-Length: {length}\r\n\r\n{body}"),
+            )
+            .fallback()
+        })
+    };
+    let table = |some: &[usize], fallback| {
+        let mut table = [None; 12];
+        some.iter().for_each(|index| table[*index] = Some(fallback));
+        table
+    };
+    assert_eq!(
+        next(&exec(Transport::WebSocket).offers([Subprotocol::V5])),
+        table(&[0, 1, 2, 3], Fallback::OlderSubprotocol)
+    );
+    assert_eq!(next(&exec(Transport::WebSocket)), table(&[2], Fallback::Spdy));
+    assert_eq!(next(&exec(Transport::Spdy)), table(&[], Fallback::Spdy));
+    assert_eq!(next(&tunnel), table(&[0, 1, 2, 3], Fallback::Spdy));
+    assert_eq!(
+        next(&tunnel.clone().offers([Subprotocol::Tunnel, Subprotocol::V4])),
+        table(&[0, 1, 2, 3], Fallback::Spdy)
+    );
+    assert_eq!(next(&raw), table(&[0, 1, 2, 3, 4, 7], Fallback::Channels));
+    assert_eq!(next(&channels), table(&[], Fallback::Spdy));
+}
+
+// Holds UPG-23, UPG-27.
+#[test]
+fn the_versions_of_the_server_are_handed_on() {
+    let lines = "X-Accepted-Stream-Protocol-Versions: v4.channel.k8s.io\r\nX-Accepted-Stream-Protocol-Versions: x, channel.k8s.io\r\n";
+    let answer = format!("HTTP/1.1 403 Forbidden\r\n{lines}Content-Length: 0\r\n\r\n");
+    let v5_only = ask(Service::RemoteCommand, Transport::Spdy).offers([Subprotocol::V5]);
+    let refused = refusal_of(&v5_only, &Limits::default(), &answer);
+    assert_eq!(refused.accepted_versions().collect::<Vec<_>>(), ["v4.channel.k8s.io", "x", "channel.k8s.io"]);
+    assert_eq!((refused.service, refused.transport), (Service::RemoteCommand, Transport::Spdy));
+    assert_eq!(
+        (&refused.offered[..], refused.fallback()),
+        (&[Subprotocol::V5][..], Some(Fallback::OlderSubprotocol))
+    );
+    let all = refusal_of(&ask(Service::RemoteCommand, Transport::Spdy), &Limits::default(), &answer);
+    assert_eq!(all.fallback(), None, "v4 was offered already");
 }
 
 // Holds UPG-18.

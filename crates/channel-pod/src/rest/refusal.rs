@@ -14,6 +14,11 @@ pub(crate) struct Refusal {
 }
 
 impl Refusal {
+    /// 401: no token, or a wrong one.
+    pub(crate) fn unauthorized() -> Self {
+        Self::new(StatusCode::UNAUTHORIZED, "Unauthorized", "Unauthorized")
+    }
+
     /// 404 `pods "x" not found`
     pub(crate) fn no_pod(name: &str) -> Self {
         Self {

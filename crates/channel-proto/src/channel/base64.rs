@@ -58,10 +58,12 @@ impl Base64Decoder {
     /// Decodes `text`, the last of its message if `end`.
     pub(super) fn decode(&mut self, text: &[u8], end: bool) -> Decoded {
         self.symbols.extend(text.iter().filter(|symbol| !matches!(symbol, b'\r' | b'\n')));
-        // A group with padding is only right at the end of the message, so the last group waits until it is known to be the last.
-        let whole = match end {
-            true => self.symbols.len(),
-            false => self.symbols.len().saturating_sub(1) / 4 * 4,
+        // A group with padding is only right at the end of the message, so it waits until it is known to be the last.
+        let groups = self.symbols.len() / 4 * 4;
+        let whole = match self.symbols.last() {
+            _ if end => self.symbols.len(),
+            Some(b'=') if groups == self.symbols.len() => groups - 4,
+            _ => groups,
         };
         let result = match self.symbols[..whole].last() {
             Some(b'=') if !end => self.decode_groups(whole - 1),
@@ -80,15 +82,22 @@ impl Base64Decoder {
 
     /// Decodes the first `len` symbols to `out`; of a broken text, all that stands before the broken group.
     fn decode_groups(&mut self, len: usize) -> Result<(), DecodeError> {
-        let symbols = &self.symbols[..len];
-        let result = decode_to(&mut self.out, symbols);
-        if let Err(DecodeError::InvalidByte(at, _) | DecodeError::InvalidLastSymbol(at, _)) = result {
-            // The groups before the broken one are sound, unless the fault is padding before the end.
-            let sound = &symbols[..at / 4 * 4];
-            let _ = decode_to(&mut self.out, sound);
-        } else if result.is_err() {
-            let sound = &symbols[..len.saturating_sub(1) / 4 * 4];
-            let _ = decode_to(&mut self.out, sound);
+        let mut result = Ok(());
+        let mut symbols = &self.symbols[..len];
+        // More than once, because the engine looks at a last symbol that stands alone before it looks at the others.
+        while let Err(error) = decode_to(&mut self.out, symbols) {
+            let fault = match error {
+                DecodeError::InvalidByte(at, _) | DecodeError::InvalidLastSymbol(at, _) => at,
+                DecodeError::InvalidLength(_) | DecodeError::InvalidPadding => {
+                    symbols.len().saturating_sub(1)
+                }
+            };
+            symbols = &symbols[..fault / 4 * 4];
+            if let [groups @ .., _, _, _, b'='] = symbols {
+                // Padding before the end is a fault, too.
+                symbols = groups;
+            }
+            result = Err(error);
         }
         result
     }
@@ -157,7 +166,9 @@ mod tests {
         for text in ["!!!!", "YQ", "_-_-", "YQ==YQ==", "YQ=", "="] {
             assert_eq!(decode(text), (vec![], false), "{text}");
         }
-        for text in ["YWJj!!!!", "YWJjYQ", "YWJjYQ==YQ==", "YWJjYQ=!", "YWJjY===", "YWJj="] {
+        for text in
+            ["YWJj!!!!", "YWJjYQ", "YWJjYQ==YQ==", "YWJjYQ=!", "YWJjY===", "YWJj=", "YWJj!WJj!", "YWJjYQ==!"]
+        {
             assert_eq!(decode(text), (b"abc".to_vec(), false), "{text}");
         }
     }

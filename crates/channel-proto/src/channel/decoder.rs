@@ -88,10 +88,17 @@ impl ChannelDecoder {
                 let payload = match self.subprotocol.encoding() {
                     Encoding::Binary => payload,
                     Encoding::Base64 => match self.decode_base64(&payload, end)? {
-                        Some(payload) if end || !payload.is_empty() => payload,
+                        Some(payload) if !payload.is_empty() => payload,
+                        // Nothing but line ends, which are no base64.
+                        Some(_) if end && self.base64.delivered() == Delivered::Nothing => {
+                            return Ok(Some(Chunk { channel, content: Content::Bare }));
+                        }
+                        Some(payload) if end => payload,
                         _ => return Ok(None),
                     },
                 };
+                // What stands before a fault is never the last of its message, wherever the message was cut.
+                let end = end && self.broken.is_none();
                 Ok(Some(Chunk { channel, content: Content::Data { payload, end } }))
             }
             Message::CloseSignal(closed) => close_signal(closed, &payload, end),

@@ -1,5 +1,8 @@
 //! Whole WebSocket messages, for programs whose WebSocket is somebody else's.
 
+#[cfg(feature = "tungstenite")]
+mod tungstenite;
+
 use bytes::Bytes;
 
 use crate::outcome::CloseReason;

@@ -1,11 +1,11 @@
 //! The client's end: stdin and sizes out, output and the status in.
 
-use std::{fmt, time::Instant};
+use std::time::Instant;
 
 use bytes::Bytes;
 
 use super::{
-    Phase, Session, SessionConfig, TerminalSize, WriteError,
+    CloseStdinError, ResizeError, Session, SessionConfig, TerminalSize, WriteError,
     sealed::{self, Taken},
     status::StatusReader,
 };
@@ -52,9 +52,10 @@ impl Output {
     }
 
     fn from_channel(channel: u8) -> Option<Self> {
+        // Two channels side by side are one comparison, on the path of every message.
         match channel {
-            channel::STDOUT => Some(Self::Stdout),
-            channel::STDERR => Some(Self::Stderr),
+            channel::STDOUT..=channel::STDERR if channel == channel::STDOUT => Some(Self::Stdout),
+            channel::STDOUT..=channel::STDERR => Some(Self::Stderr),
             _ => None,
         }
     }
@@ -84,22 +85,34 @@ enum Server {
 }
 
 impl sealed::Side for Client {
-    type Event = ClientEvent;
+    type Tells = ClientEvent;
     const ROLE: Role = Role::Client;
     const WRITABLE: ClientEvent = ClientEvent::Writable;
 
-    #[inline]
     fn data(&mut self, channel: u8, payload: Bytes, end: bool) -> Result<Taken<ClientEvent>, ErrorKind> {
         match channel {
             channel::ERROR => {
                 Ok(if self.status.push(&payload, end)? { Taken::Concluded } else { Taken::Silent })
             }
-            _ if payload.is_empty() => Ok(Taken::Silent),
-            channel::STDOUT => Ok(Taken::Event(ClientEvent::Output(Output::Stdout, payload))),
-            channel::STDERR => Ok(Taken::Event(ClientEvent::Output(Output::Stderr, payload))),
-            // Channels that a later protocol may bring (FRM-15).
-            _ => Ok(Taken::Free),
+            _ => Ok(match Output::from_channel(channel) {
+                Some(_) if payload.is_empty() => Taken::Silent,
+                Some(output) => Taken::Event(ClientEvent::Output(output, payload)),
+                // Channels that a later protocol may bring (FRM-15).
+                None => Taken::Free,
+            }),
         }
+    }
+
+    type Output = Output;
+
+    #[inline]
+    fn output(channel: u8) -> Option<Output> {
+        Output::from_channel(channel)
+    }
+
+    #[inline]
+    fn output_event(output: Output, payload: Bytes) -> ClientEvent {
+        ClientEvent::Output(output, payload)
     }
 
     /// The first message without payload says that the server is ready, whatever its channel (FRM-8).
@@ -118,8 +131,12 @@ impl sealed::Side for Client {
     }
 
     fn ended(&mut self, close: Option<CloseReason>) -> ClientEvent {
-        let outcome = self.status.outcome().cloned();
-        ClientEvent::Ended(outcome.unwrap_or(Outcome::EndedWithoutStatus(close)))
+        ClientEvent::Ended(self.status.outcome().unwrap_or(Outcome::EndedWithoutStatus(close)))
+    }
+
+    #[inline]
+    fn is_deferring(&self) -> bool {
+        self.size.is_some()
     }
 
     fn deferred(&mut self) -> Option<(u8, Bytes)> {
@@ -185,7 +202,7 @@ impl Session<Client> {
             return Err(CloseStdinError::Unsupported(self.subprotocol()));
         }
         self.side.stdin = Stdin::Closed;
-        if self.phase == Phase::Running && self.failed.is_none() {
+        if self.may_command() {
             self.link.close_channel(channel::STDIN);
         }
         Ok(())
@@ -222,40 +239,3 @@ impl Session<Client> {
         }
     }
 }
-
-/// Why stdin was not ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum CloseStdinError {
-    /// The subprotocol has no end of stdin; only v5 has.
-    Unsupported(Subprotocol),
-    /// Stdin was not asked for at the start of the session.
-    NotRequested,
-}
-
-impl fmt::Display for CloseStdinError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Unsupported(subprotocol) => write!(
-                f,
-                "this subprotocol cannot end stdin: {subprotocol} has no close signal, v5.channel.k8s.io has; \
-                 closing the connection instead loses output, and has to be asked for"
-            ),
-            Self::NotRequested => f.write_str("stdin was not asked for"),
-        }
-    }
-}
-
-impl std::error::Error for CloseStdinError {}
-
-/// The session has no terminal to resize.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct ResizeError;
-
-impl fmt::Display for ResizeError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the session has no terminal to resize")
-    }
-}
-
-impl std::error::Error for ResizeError {}

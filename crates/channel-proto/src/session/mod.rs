@@ -1,6 +1,8 @@
 //! Sessions of exec and attach, after the upgrade, for both ends.
 
 mod client;
+mod config;
+mod errors;
 mod resize;
 mod server;
 mod state;
@@ -13,19 +15,20 @@ use std::{
 
 use bytes::BytesMut;
 
-pub use client::{Client, ClientEvent, CloseStdinError, Output, ResizeError};
+pub use client::{Client, ClientEvent, Output};
+pub use config::SessionConfig;
+pub use errors::{CloseStdinError, ResizeError, WriteError};
 pub use resize::TerminalSize;
 pub use server::{Server, ServerEvent};
 
 use crate::{
     error::Error,
-    heartbeat::{HeartbeatConfig, Reading},
-    limits::Limits,
+    heartbeat::Reading,
     link::{Incoming, Link},
     message::Message,
     outcome::CloseReason,
     subprotocol::Subprotocol,
-    websocket::{Role, Strictness, Transmit},
+    websocket::{Role, Transmit},
 };
 use state::{Phase, PhaseInput};
 
@@ -47,20 +50,22 @@ pub type ServerSession = Session<Server>;
 ///   [`poll_message`](Self::poll_message) in the place of `transmit` for a session over messages.
 ///
 /// After each `handle_*` and each command: take events until there is none (handing it the rest of the input in between: it
-/// holds one event at a time and leaves in your buffer what comes behind it), write what `transmit` holds, sleep until the timeout or
-/// until bytes come. That an event is left untaken is backpressure: nothing more is read then.
+/// holds one event at a time and leaves in your buffer what comes behind it), write what `transmit` holds, look for events once more
+/// (that there is room again is one), sleep until the timeout or until bytes come. That an event is left untaken is backpressure: nothing more is read then.
 ///
 /// Errors are fatal and stick; output that came before one was handed out before it.
 pub struct Session<S: Side> {
     side: S,
     link: Link,
     phase: Phase,
-    event: Option<S::Event>,
+    event: Option<<S as Side>::Event>,
     /// A writer was told "blocked", and is still to be told "writable".
     writer: Writer,
     failed: Option<Error>,
     linger: Duration,
     linger_until: Option<Instant>,
+    /// What was still to be sent when the linger began, or was last extended.
+    linger_queued: usize,
     close: Option<CloseReason>,
     end: End,
 }
@@ -78,8 +83,11 @@ enum End {
     Told,
 }
 
-/// The part of a session that differs between client and server. Sealed.
-pub trait Side: sealed::Side {}
+/// The part of a session that differs between client and server: [`Client`] or [`Server`]. Sealed.
+pub trait Side: sealed::Side<Tells = <Self as Side>::Event> {
+    /// What its sessions tell the application: [`ClientEvent`] or [`ServerEvent`].
+    type Event: Send + 'static;
+}
 
 pub(crate) mod sealed {
     use bytes::Bytes;
@@ -99,93 +107,34 @@ pub(crate) mod sealed {
     }
 
     pub trait Side {
-        type Event: Send + 'static;
+        type Tells: Send + 'static;
         const ROLE: Role;
-        const WRITABLE: Self::Event;
+        const WRITABLE: Self::Tells;
 
-        fn data(&mut self, channel: u8, payload: Bytes, end: bool) -> Result<Taken<Self::Event>, ErrorKind>;
-        fn bare(&mut self, channel: u8) -> Taken<Self::Event>;
-        fn channel_closed(&mut self, channel: u8) -> Taken<Self::Event>;
-        fn ended(&mut self, close: Option<CloseReason>) -> Self::Event;
+        fn data(&mut self, channel: u8, payload: Bytes, end: bool) -> Result<Taken<Self::Tells>, ErrorKind>;
 
-        /// Something to send that had to wait for room.
+        /// An output that comes from the peer; a client's.
+        type Output;
+
+        /// What payload on this channel is for, if it is always an event and nothing more.
+        fn output(channel: u8) -> Option<Self::Output>;
+        fn output_event(output: Self::Output, payload: Bytes) -> Self::Tells;
+
+        fn bare(&mut self, channel: u8) -> Taken<Self::Tells>;
+        fn channel_closed(&mut self, channel: u8) -> Taken<Self::Tells>;
+        fn ended(&mut self, close: Option<CloseReason>) -> Self::Tells;
+
+        /// Whether something waits for room to be sent.
+        fn is_deferring(&self) -> bool;
+
+        /// What waited for room.
         fn deferred(&mut self) -> Option<(u8, Bytes)>;
     }
 }
 
-impl<S: sealed::Side> Side for S {}
-
-/// What a session is told at its start.
-#[derive(Clone)]
-#[non_exhaustive]
-pub struct SessionConfig {
-    /// Every cap.
-    pub limits: Limits,
-    /// Pings, and when a silent peer is dead.
-    pub heartbeat: HeartbeatConfig,
-    /// What to do with frames that RFC 6455 forbids.
-    pub strictness: Strictness,
-    /// How long the end of the connection is waited for once the status went. 5 s.
-    pub linger: Duration,
-    /// The seed of a client's masking keys, from a good source of entropy; a server masks nothing.
-    pub seed: [u8; 32],
+impl<S: sealed::Side> Side for S {
+    type Event = S::Tells;
 }
-
-impl SessionConfig {
-    /// The defaults of a client: it pings every 5 s and gives up after 61 s. `seed` must come from a good source of entropy (RFC 6455 §5.3).
-    pub fn client(seed: [u8; 32]) -> Self {
-        Self {
-            limits: Limits::default(),
-            heartbeat: HeartbeatConfig::default(),
-            strictness: Strictness::default(),
-            linger: Duration::from_secs(5),
-            seed,
-        }
-    }
-
-    /// The defaults of a server, which neither pings nor masks.
-    pub fn server() -> Self {
-        Self { heartbeat: HeartbeatConfig::OFF, ..Self::client([0; 32]) }
-    }
-}
-
-impl fmt::Debug for SessionConfig {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("SessionConfig")
-            .field("limits", &self.limits)
-            .field("heartbeat", &self.heartbeat)
-            .field("strictness", &self.strictness)
-            .field("linger", &self.linger)
-            .finish_non_exhaustive()
-    }
-}
-
-/// Why nothing was written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum WriteError {
-    /// [`Limits::transmit`] bytes wait to be sent. A `Writable` event tells when there is room again.
-    Blocked,
-    /// This stream was not asked for at the start of the session.
-    NotRequested,
-    /// This stream was ended before.
-    Closed,
-    /// The session is over, or its status went.
-    Ended,
-}
-
-impl fmt::Display for WriteError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Blocked => "too much waits to be sent",
-            Self::NotRequested => "this stream was not asked for",
-            Self::Closed => "this stream was closed",
-            Self::Ended => "the session is over",
-        })
-    }
-}
-
-impl std::error::Error for WriteError {}
 
 impl<S: Side> Session<S> {
     fn new(side: S, link: Link, config: &SessionConfig) -> Self {
@@ -198,6 +147,7 @@ impl<S: Side> Session<S> {
             failed: None,
             linger: config.linger,
             linger_until: None,
+            linger_queued: 0,
             close: None,
             end: End::Untold,
         }
@@ -237,8 +187,9 @@ impl<S: Side> Session<S> {
     }
 
     /// Whether more input is of any use now: no event waits to be taken, and the session goes on.
+    #[inline]
     pub fn wants_input(&self) -> bool {
-        self.event.is_none() && self.phase != Phase::Ended && self.failed.is_none()
+        self.event.is_none() && self.phase != Phase::Ended
     }
 
     /// Bytes came from the peer. Takes what it can from the front of `input` and leaves the rest: the beginning of a frame
@@ -246,7 +197,7 @@ impl<S: Side> Session<S> {
     ///
     /// # Errors
     /// The peer broke the protocol or went over a limit. The error sticks.
-    #[inline]
+    #[inline(never)] // which keeps next_event short
     pub fn handle_input(&mut self, now: Instant, input: &mut BytesMut) -> Result<(), Error> {
         self.check()?;
         while self.event.is_none() && self.phase != Phase::Ended {
@@ -292,7 +243,7 @@ impl<S: Side> Session<S> {
     pub fn handle_timeout(&mut self, now: Instant) -> Result<(), Error> {
         self.check()?;
         if self.linger_until.is_some_and(|until| now >= until) {
-            self.handle_eof();
+            self.linger_on(now);
         }
         if self.phase == Phase::Ended {
             return Ok(());
@@ -318,7 +269,7 @@ impl<S: Side> Session<S> {
         if let Some(event) = self.event.take() {
             return Some(event);
         }
-        if self.writer == Writer::Blocked && self.link.queued() <= self.link.room() {
+        if self.writer == Writer::Blocked && self.may_wake_writer() {
             self.writer = Writer::Free;
             return Some(S::WRITABLE);
         }
@@ -329,10 +280,26 @@ impl<S: Side> Session<S> {
         None
     }
 
+    /// [`handle_input`](Self::handle_input) and then [`poll_event`](Self::poll_event), which is the loop of a driver: until there is no event.
+    /// Messages that are there whole are taken faster here.
+    ///
+    /// # Errors
+    /// As [`handle_input`](Self::handle_input).
+    #[inline]
+    pub fn next_event(&mut self, now: Instant, input: &mut BytesMut) -> Result<Option<S::Event>, Error> {
+        if self.wants_input()
+            && let Some((output, payload)) = self.link.whole_message(now, input, S::output)
+        {
+            return Ok(Some(S::output_event(output, payload)));
+        }
+        self.handle_input(now, input)?;
+        Ok(self.poll_event())
+    }
+
     /// When to call [`handle_timeout`](Self::handle_timeout).
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
-        if self.phase == Phase::Ended || self.failed.is_some() {
+        if self.phase == Phase::Ended {
             return None;
         }
         match (self.link.timeout(), self.linger_until) {
@@ -343,6 +310,7 @@ impl<S: Side> Session<S> {
 
     /// The bytes to write to the peer. Write some, then [`advance`](bytes::Buf::advance) by what was written. A session over messages has none.
     #[must_use = "what is not written does not reach the peer"]
+    #[inline]
     pub fn transmit(&mut self) -> Option<&mut Transmit> {
         self.send_deferred();
         self.link.transmit()
@@ -355,8 +323,20 @@ impl<S: Side> Session<S> {
         self.link.poll_message()
     }
 
+    /// Half of the buffer must be free, so that a writer is not woken for every byte; once a status went a writer has
+    /// nothing to wait for, and at the end the last event tells it.
+    fn may_wake_writer(&self) -> bool {
+        match self.phase {
+            Phase::Running => self.link.queued() <= self.link.room(),
+            Phase::Concluded => true,
+            Phase::Ended => false,
+        }
+    }
+
+    #[inline]
     fn send_deferred(&mut self) {
-        if self.phase == Phase::Running
+        if self.side.is_deferring()
+            && self.may_command()
             && self.link.room() > 0
             && let Some((channel, payload)) = self.side.deferred()
         {
@@ -364,7 +344,6 @@ impl<S: Side> Session<S> {
         }
     }
 
-    #[inline]
     fn take(&mut self, now: Instant, incoming: Incoming) -> Result<(), Error> {
         let mut whole = true;
         let taken = match incoming {
@@ -400,13 +379,25 @@ impl<S: Side> Session<S> {
 
     fn conclude(&mut self, now: Instant) {
         self.phase = self.phase.after(PhaseInput::Conclude);
-        self.linger_until.get_or_insert(now + self.linger);
+        if self.linger_until.is_none() {
+            (self.linger_until, self.linger_queued) = (Some(now + self.linger), self.link.queued());
+        }
+    }
+
+    /// The linger is over, unless a slow peer still takes what is left to send: cutting it off would lose output (EXE-19).
+    fn linger_on(&mut self, now: Instant) {
+        let queued = self.link.queued();
+        if queued > 0 && queued < self.linger_queued {
+            (self.linger_until, self.linger_queued) = (Some(now + self.linger), queued);
+        } else {
+            self.handle_eof();
+        }
     }
 
     /// How much of `len` bytes may be sent now; at least one byte, if any.
     #[inline]
     fn may_send(&mut self, len: usize) -> Result<usize, WriteError> {
-        if self.phase != Phase::Running || self.failed.is_some() {
+        if !self.may_command() {
             return Err(WriteError::Ended);
         }
         match self.link.room() {
@@ -418,6 +409,12 @@ impl<S: Side> Session<S> {
         }
     }
 
+    /// Whether anything may still be sent: no status went, no close frame, nothing failed.
+    #[inline]
+    fn may_command(&self) -> bool {
+        self.phase == Phase::Running
+    }
+
     #[inline]
     fn check(&self) -> Result<(), Error> {
         match &self.failed {
@@ -427,6 +424,7 @@ impl<S: Side> Session<S> {
     }
 
     fn fail(&mut self, error: Error) -> Error {
+        self.phase = self.phase.after(PhaseInput::End);
         self.failed = Some(error.clone());
         error
     }

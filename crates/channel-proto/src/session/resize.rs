@@ -84,11 +84,19 @@ impl ResizeReader {
     /// Text that is not a size is dropped with all that was collected, and so is more than the limit: the real servers read no
     /// resize after that, and in the end nothing at all; a server must not hang on a peer's mistake (EXE-7).
     pub(super) fn push(&mut self, piece: &[u8], end: bool) -> Option<TerminalSize> {
-        for part in piece.chunks(self.limit.max(1)) {
-            if self.message == Message::Sound {
-                self.text.extend_from_slice(part);
-                self.read();
+        let mut rest = piece;
+        // Never more than the limit is looked at, so that what is read does not depend on how the text was cut.
+        while self.message == Message::Sound && !rest.is_empty() {
+            let room = self.limit - self.text.len();
+            let (part, behind) = rest.split_at(room.min(rest.len()));
+            match part {
+                [] => self.give_up(),
+                part => {
+                    self.text.extend_from_slice(part);
+                    self.read();
+                }
             }
+            rest = behind;
         }
         if !end {
             return None;
@@ -111,10 +119,14 @@ impl ResizeReader {
         };
         let used = sizes.byte_offset();
         self.text.drain(..used);
-        if broken || self.text.len() > self.limit {
-            self.text.clear();
-            self.message = Message::Broken;
+        if broken {
+            self.give_up();
         }
+    }
+
+    fn give_up(&mut self) {
+        self.text.clear();
+        self.message = Message::Broken;
     }
 }
 

@@ -1,6 +1,6 @@
 //! The server's end: stdin and sizes in, output and the status out.
 
-use std::time::Instant;
+use std::{convert::Infallible, time::Instant};
 
 use bytes::Bytes;
 
@@ -52,22 +52,31 @@ enum Input {
 }
 
 impl sealed::Side for Server {
-    type Event = ServerEvent;
+    type Tells = ServerEvent;
     const ROLE: Role = Role::Server;
     const WRITABLE: ServerEvent = ServerEvent::Writable;
 
-    #[inline]
     fn data(&mut self, channel: u8, payload: Bytes, end: bool) -> Result<Taken<ServerEvent>, ErrorKind> {
         Ok(match channel {
-            channel::STDIN if payload.is_empty() => Taken::Silent,
-            channel::STDIN if self.stdin == Input::Open => Taken::Event(ServerEvent::Stdin(payload)),
+            channel::STDIN if self.stdin == Input::Closed || payload.is_empty() => Taken::Silent,
+            channel::STDIN => Taken::Event(ServerEvent::Stdin(payload)),
             channel::RESIZE if self.sizes == Input::Open => match self.resize.push(&payload, end) {
                 Some(size) => Taken::Event(ServerEvent::Resize(size)),
                 None => Taken::Free,
             },
-            // Unknown channels, channels that are the server's to write, and input after its end (FRM-15, EXE-3).
+            // Unknown channels, and channels that are the server's to write (FRM-15).
             _ => Taken::Free,
         })
+    }
+
+    type Output = Infallible;
+
+    fn output(_channel: u8) -> Option<Infallible> {
+        None
+    }
+
+    fn output_event(output: Infallible, _payload: Bytes) -> ServerEvent {
+        match output {}
     }
 
     fn bare(&mut self, _channel: u8) -> Taken<ServerEvent> {
@@ -92,6 +101,11 @@ impl sealed::Side for Server {
         ServerEvent::Ended(close)
     }
 
+    #[inline]
+    fn is_deferring(&self) -> bool {
+        false
+    }
+
     fn deferred(&mut self) -> Option<(u8, Bytes)> {
         None
     }
@@ -101,7 +115,7 @@ impl Server {
     fn new(streams: Streams, config: &SessionConfig) -> Self {
         let asked = |wanted| if wanted { Input::Open } else { Input::Closed };
         Self {
-            streams,
+            streams: streams.served(),
             stdin: asked(streams.stdin),
             sizes: asked(streams.tty),
             resize: ResizeReader::new(config.limits.resize),
@@ -160,7 +174,7 @@ impl Session<Server> {
     /// All output must have been written before. An [`Outcome::EndedWithoutStatus`] closes without a status.
     /// A second time does nothing.
     pub fn finish(&mut self, now: Instant, outcome: &Outcome) {
-        if self.may_send(0) == Err(WriteError::Ended) {
+        if !self.may_command() {
             return;
         }
         let status = match outcome {
@@ -173,6 +187,8 @@ impl Session<Server> {
         }
         self.link.close(1000, "");
         self.conclude(now);
+        // What still comes is read and dropped (EXE-19), and holds nobody up.
+        (self.side.stdin, self.side.sizes) = (Input::Closed, Input::Closed);
     }
 
     fn may_write(&self, output: Output) -> Result<(), WriteError> {

@@ -3,21 +3,22 @@
 use std::fmt;
 
 use bytes::{Bytes, BytesMut};
-use http::{Response, StatusCode, Version, header};
+use http::{HeaderMap, HeaderName, Response, StatusCode, Version, header};
 
 use super::{
     Refusal, UpgradeRequest,
     body::{BodyEnd, BodyReader},
-    head::{HeadReader, names_websocket, single},
-    offer::encode_with_nonce,
+    head::{HeadReader, STREAM_VERSION, names_upgrade, single},
+    key,
+    offer::Asked,
 };
 use crate::{
     error::{Error, ErrorKind, HeadViolation},
     limits::Limits,
-    subprotocol::Subprotocol,
+    subprotocol::{Subprotocol, Transport},
 };
 
-/// Asks a server for a WebSocket, and judges its answer.
+/// Asks a server for a WebSocket or for SPDY, and judges its answer.
 ///
 /// * output: [`transmit`](Self::transmit), the request to write;
 /// * input: [`handle_input`](Self::handle_input) with what was read, until it returns something other than `Ok(None)`;
@@ -28,23 +29,25 @@ use crate::{
 pub struct ClientUpgrade {
     request: Bytes,
     accept_key: String,
-    offered: Vec<Subprotocol>,
+    asked: Asked,
     head: HeadReader,
     limits: Limits,
     state: State,
 }
 
-/// The answer that makes the connection a WebSocket.
+/// The answer that makes the connection a WebSocket, or one of SPDY.
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Upgraded {
+    /// What was asked for, and now is.
+    pub transport: Transport,
     /// What the server chose.
     pub subprotocol: Subprotocol,
     /// The 101, checked.
     pub response: Response<()>,
 }
 
-/// Why there is no WebSocket.
+/// Why there is no upgrade.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub enum UpgradeError {
@@ -63,18 +66,19 @@ enum State {
 }
 
 impl ClientUpgrade {
-    /// `nonce` is 16 bytes of fresh randomness for `Sec-WebSocket-Key` (UPG-1).
+    /// `nonce` is 16 bytes of fresh randomness for `Sec-WebSocket-Key` (UPG-1). SPDY has no use for it.
     ///
     /// # Errors
     ///
     /// [`ErrorKind::Misuse`] for a request that cannot be written: its authority, paths or names are not valid, a header is
-    /// one that the handshake writes itself, or a bearer token is to travel as the only subprotocol.
+    /// one that the handshake writes itself, a bearer token is to travel as the only subprotocol or over SPDY, what is
+    /// offered cannot be spoken there (see [`Subprotocol`]), or a port-forward in channels has no ports.
     pub fn new(request: &UpgradeRequest, nonce: [u8; 16], limits: &Limits) -> Result<Self, Error> {
-        let (encoded, accept_key) = encode_with_nonce(request, nonce)?;
+        let (asked, key) = (request.asked(), key::key(nonce));
         Ok(Self {
-            request: encoded,
-            accept_key,
-            offered: request.offered().to_vec(),
+            request: request.encode(&asked, &key)?,
+            accept_key: key::accept(key.as_bytes()),
+            asked,
             head: HeadReader::for_response(limits),
             limits: limits.clone(),
             state: State::AwaitHead,
@@ -88,12 +92,12 @@ impl ClientUpgrade {
     }
 
     /// Takes what it can of the answer out of `input`. What follows the answer stays there: after success it is the
-    /// WebSocket's (UPG-16), after a refusal nobody's.
+    /// session's (UPG-16), after a refusal nobody's.
     ///
     /// # Errors
     ///
     /// [`UpgradeError::Refused`] once a refusal is whole, or as long as it may be; [`UpgradeError::Failed`] for an answer
-    /// that breaks HTTP, the handshake (UPG-14, UPG-15) or a limit.
+    /// that breaks HTTP, the handshake (UPG-14, UPG-15, UPG-21) or a limit.
     pub fn handle_input(&mut self, input: &mut BytesMut) -> Result<Option<Upgraded>, UpgradeError> {
         let result = self.advance(input);
         match &result {
@@ -111,7 +115,7 @@ impl ClientUpgrade {
     pub fn handle_eof(&mut self) -> UpgradeError {
         let error = match &mut self.state {
             State::AwaitHead => self.head.truncated().into(),
-            State::AwaitBody { head, body } => refused(head, body, body.handle_eof(), &self.offered),
+            State::AwaitBody { head, body } => refused(head, body, body.handle_eof(), &self.asked),
             State::Upgraded => already_upgraded(),
             State::Failed(error) => error.clone(),
         };
@@ -128,7 +132,8 @@ impl ClientUpgrade {
             match head.status() {
                 StatusCode::SWITCHING_PROTOCOLS => {
                     let subprotocol = self.check(&head).map_err(|violation| Error::at(at, violation))?;
-                    return Ok(Some(Upgraded { subprotocol, response: head }));
+                    let transport = self.asked.transport;
+                    return Ok(Some(Upgraded { transport, subprotocol, response: head }));
                 }
                 // 100, 103 and whatever else announces the real answer (RFC 9110 §15.2).
                 status if status.is_informational() => {}
@@ -140,7 +145,7 @@ impl ClientUpgrade {
         }
         match &mut self.state {
             State::AwaitBody { head, body } => match body.handle_input(input) {
-                Some(end) => Err(refused(head, body, end, &self.offered)),
+                Some(end) => Err(refused(head, body, end, &self.asked)),
                 None => Ok(None),
             },
             State::Failed(error) => Err(error.clone()),
@@ -148,15 +153,26 @@ impl ClientUpgrade {
         }
     }
 
-    /// The checks of RFC 6455 §4.1 on a 101 (UPG-14).
+    /// The checks on a 101 (UPG-14, UPG-21), and what it chose.
     fn check(&self, head: &Response<()>) -> Result<Subprotocol, HeadViolation> {
-        let headers = head.headers();
         if head.version() != Version::HTTP_11 {
             return Err(HeadViolation::Version);
         }
-        if !names_websocket(headers) {
+        if !names_upgrade(head.headers(), self.asked.transport) {
             return Err(HeadViolation::NotUpgrade);
         }
+        let chosen = match self.asked.transport {
+            Transport::WebSocket => {
+                self.check_websocket(head.headers())?;
+                self.chosen(head.headers(), header::SEC_WEBSOCKET_PROTOCOL)
+            }
+            Transport::Spdy => self.chosen(head.headers(), HeaderName::from_static(STREAM_VERSION)),
+        };
+        chosen.ok_or(HeadViolation::Subprotocol)
+    }
+
+    /// What RFC 6455 §4.1 asks of a 101 besides.
+    fn check_websocket(&self, headers: &HeaderMap) -> Result<(), HeadViolation> {
         let answer = single(headers, header::SEC_WEBSOCKET_ACCEPT);
         if answer.is_none_or(|answer| answer.as_bytes() != self.accept_key.as_bytes()) {
             return Err(HeadViolation::AcceptKey);
@@ -164,32 +180,29 @@ impl ClientUpgrade {
         if headers.get_all(header::SEC_WEBSOCKET_EXTENSIONS).iter().any(|line| !line.is_empty()) {
             return Err(HeadViolation::Extension);
         }
-        self.chosen(head).ok_or(HeadViolation::Subprotocol)
+        Ok(())
     }
 
-    /// What the server chose, if it may (UPG-15). RFC 6455 would let it choose nothing of what was offered; that would turn a
+    /// What the server chose, if it may (UPG-15, UPG-21). RFC 6455 would let it choose nothing of what was offered; that would turn a
     /// session with exit codes silently into one without. Real servers do so only where nothing was offered, with an
-    /// empty header line (UPG-9).
-    fn chosen(&self, head: &Response<()>) -> Option<Subprotocol> {
-        let headers = head.headers();
-        let name = match headers.contains_key(header::SEC_WEBSOCKET_PROTOCOL) {
-            true => single(headers, header::SEC_WEBSOCKET_PROTOCOL)?.to_str().ok()?,
+    /// empty header line (UPG-9); over SPDY there is always something offered.
+    fn chosen(&self, headers: &HeaderMap, line: HeaderName) -> Option<Subprotocol> {
+        let name = match headers.contains_key(&line) {
+            true => single(headers, line)?.to_str().ok()?,
             false => "",
         };
-        let chosen = if name.is_empty() { Subprotocol::Unnamed } else { Subprotocol::from_name(name)? };
-        let nothing_offered = self.offered.is_empty() && chosen == Subprotocol::Unnamed;
-        (nothing_offered || self.offered.contains(&chosen)).then_some(chosen)
+        let offers = &self.asked.offers;
+        if name.is_empty() {
+            let may = offers.is_empty() || offers.contains(&Subprotocol::Unnamed);
+            return may.then_some(Subprotocol::Unnamed);
+        }
+        Subprotocol::named(name, offers)
     }
 }
 
 /// Moves a refusal out of the state, which an error replaces at once.
-fn refused(
-    head: &mut Response<()>,
-    body: &mut BodyReader,
-    end: BodyEnd,
-    offered: &[Subprotocol],
-) -> UpgradeError {
-    let refusal = Refusal::new(std::mem::take(head), body.take_body(), end, offered.to_vec());
+fn refused(head: &mut Response<()>, body: &mut BodyReader, end: BodyEnd, asked: &Asked) -> UpgradeError {
+    let refusal = Refusal::new(std::mem::take(head), body.take_body(), end, asked.clone());
     UpgradeError::Refused(Box::new(refusal))
 }
 

@@ -1,12 +1,22 @@
 //! An HTTP/1.1 head, found in input of any granularity and read.
 
 use bytes::{Buf, BytesMut};
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri, Version, header};
+use http::{
+    HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri, Version, header,
+    header::AsHeaderName,
+};
 
 use crate::{
     error::{Error, ErrorKind, HeadViolation},
     limits::Limits,
+    subprotocol::Transport,
 };
+
+/// The header that offers versions over SPDY, a line for each, and names the chosen one (UPG-20).
+pub(super) const STREAM_VERSION: &str = "x-stream-protocol-version";
+
+/// The header in which a server that knows none of the offered versions lists its own, a line for each (UPG-23).
+pub(super) const ACCEPTED_VERSIONS: &str = "x-accepted-stream-protocol-versions";
 
 /// Finds the end of a head and hands it to the parser. Every byte is looked at once by the search and once by the
 /// parser, however small the pieces are that it comes in. Caps hold before anything is allocated.
@@ -204,7 +214,7 @@ pub(super) fn is_secret(name: &HeaderName) -> bool {
 
 /// The items of a comma-separated header, all its lines together, in order and without the empty ones (RFC 9110
 /// §5.6.1). A line that is not visible ASCII has none.
-pub(super) fn list(headers: &HeaderMap, name: HeaderName) -> impl Iterator<Item = &str> {
+pub(super) fn list<N: AsHeaderName>(headers: &HeaderMap, name: N) -> impl Iterator<Item = &str> {
     headers
         .get_all(name)
         .into_iter()
@@ -215,14 +225,19 @@ pub(super) fn list(headers: &HeaderMap, name: HeaderName) -> impl Iterator<Item 
 }
 
 /// The value of a header that must come in exactly one line.
-pub(super) fn single(headers: &HeaderMap, name: HeaderName) -> Option<&HeaderValue> {
+pub(super) fn single(headers: &HeaderMap, name: impl AsHeaderName) -> Option<&HeaderValue> {
     let mut lines = headers.get_all(name).into_iter();
     let line = lines.next()?;
     lines.next().is_none().then_some(line)
 }
 
-/// Whether these headers ask for, or grant, an upgrade to WebSocket (RFC 6455 §4.1, §4.2.1).
-pub(super) fn names_websocket(headers: &HeaderMap) -> bool {
-    single(headers, header::UPGRADE).is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"websocket"))
+/// Whether these headers ask for, or grant, this upgrade (RFC 6455 §4.1, §4.2.1; UPG-20).
+pub(super) fn names_upgrade(headers: &HeaderMap, transport: Transport) -> bool {
+    let protocol = match transport {
+        Transport::WebSocket => "websocket",
+        Transport::Spdy => "SPDY/3.1",
+    };
+    single(headers, header::UPGRADE)
+        .is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(protocol.as_bytes()))
         && list(headers, header::CONNECTION).any(|token| token.eq_ignore_ascii_case("upgrade"))
 }

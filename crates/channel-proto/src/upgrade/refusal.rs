@@ -6,8 +6,15 @@ use bytes::Bytes;
 use http::{HeaderMap, Response, StatusCode};
 use serde::Deserialize;
 
-use super::BodyEnd;
-use crate::{status::Status, subprotocol::Subprotocol};
+use super::{
+    BodyEnd,
+    head::{ACCEPTED_VERSIONS, list},
+    offer::Asked,
+};
+use crate::{
+    status::Status,
+    subprotocol::{Service, Subprotocol, Transport},
+};
 
 /// An answer other than 101.
 ///
@@ -24,27 +31,40 @@ pub struct Refusal {
     pub body: Bytes,
     /// Whether the body is whole.
     pub body_end: BodyEnd,
+    /// What was asked for.
+    pub service: Service,
+    /// What it was to be upgraded to.
+    pub transport: Transport,
     /// What was offered.
     pub offered: Vec<Subprotocol>,
     status_object: Option<Box<Status>>,
 }
 
-/// What else a client can try after a [`Refusal`] (UPG-19).
+/// What else a client can try after a [`Refusal`] (UPG-19, UPG-27).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Fallback {
     /// Offer an older subprotocol, `v4.channel.k8s.io`: container runtimes and clusters before 1.30 do not know v5.
     OlderSubprotocol,
-    /// This server, or what stands before it, does no exec or attach over WebSocket. A client that speaks SPDY can try that;
-    /// this crate does not.
+    /// Ask for SPDY: this server, or what stands before it, does no exec or attach over WebSocket, or no tunnel.
     Spdy,
+    /// Ask for a port-forward in WebSocket channels, `v4.channel.k8s.io`, for which the ports must be known in advance: this
+    /// server, or what stands before it, does no SPDY.
+    Channels,
 }
 
 impl Refusal {
-    pub(super) fn new(head: Response<()>, body: Bytes, body_end: BodyEnd, offered: Vec<Subprotocol>) -> Self {
+    pub(super) fn new(head: Response<()>, body: Bytes, body_end: BodyEnd, asked: Asked) -> Self {
         let (head, ()) = head.into_parts();
+        let Asked { service, transport, offers: offered } = asked;
         let status_object = parse_status(&body);
-        Self { status: head.status, headers: head.headers, body, body_end, offered, status_object }
+        let (status, headers) = (head.status, head.headers);
+        Self { status, headers, body, body_end, service, transport, offered, status_object }
+    }
+
+    /// The versions that the server has, as it lists them when it refuses SPDY for want of a common one (UPG-23); else none.
+    pub fn accepted_versions(&self) -> impl Iterator<Item = &str> {
+        list(&self.headers, ACCEPTED_VERSIONS)
     }
 
     /// The `metav1.Status` in the body, if it is one.
@@ -64,23 +84,57 @@ impl Refusal {
         }
     }
 
-    /// What may succeed where this failed (UPG-19): an older subprotocol if v5 was all that was offered, else SPDY.
+    /// What may succeed where this failed (UPG-19, UPG-27). An exec or attach goes from v5 to v4 to SPDY, a port-forward from the
+    /// tunnel to SPDY to channels:
     ///
-    /// | answer | fallback |
-    /// |---|---|
-    /// | a `metav1.Status`, whatever its code | none: the API server understood, and says what is wrong |
-    /// | 403 without a body | yes: the server knows none of the offers (UPG-8) |
-    /// | 400, or 403 with a text | if v5 was all that was offered: it may be a container runtime that does not know it |
-    /// | any other | none |
+    /// | asked for | answer without a `metav1.Status` | fallback |
+    /// |---|---|---|
+    /// | exec or attach, WebSocket, v5 only | 400 or 403 | older subprotocol: it may be a container runtime that does not know v5 |
+    /// | exec or attach, WebSocket, others | 403 without a body | SPDY: the server knows none of the offers (UPG-8) |
+    /// | exec or attach, SPDY, v5 only | 403 that lists other versions (UPG-23) | older subprotocol |
+    /// | port-forward, the tunnel | 400 or 403 | SPDY: the server does not know the tunnel, and may miss the ports (PFW-2) |
+    /// | port-forward, SPDY | 400, 403 or 405 | channels: the server does no SPDY, or takes no POST |
+    /// | port-forward, channels only | any | none: there is nothing left |
+    ///
+    /// A `metav1.Status` means none, whatever its code: the API server understood, and says what is wrong. There is one exception. To a
+    /// port-forward over SPDY it says `Upgrade request required` when a proxy dropped the upgrade; a WebSocket may
+    /// pass there.
     pub fn fallback(&self) -> Option<Fallback> {
-        let mut named = self.offered.iter().filter(|offer| **offer != Subprotocol::Unnamed).peekable();
-        let only_v5 = named.peek().is_some() && named.all(|offer| *offer == Subprotocol::V5);
-        match self.status {
-            StatusCode::BAD_REQUEST | StatusCode::FORBIDDEN if self.status_object.is_some() => None,
-            StatusCode::BAD_REQUEST | StatusCode::FORBIDDEN if only_v5 => Some(Fallback::OlderSubprotocol),
-            StatusCode::FORBIDDEN if self.body.is_empty() => Some(Fallback::Spdy),
-            _ => None,
+        let understood = self.status_object.is_some() && !self.lost_on_its_way();
+        let (bad, forbidden) = (self.status == StatusCode::BAD_REQUEST, self.status == StatusCode::FORBIDDEN);
+        match (self.service, self.transport) {
+            _ if understood => None,
+            (Service::RemoteCommand, Transport::WebSocket) if self.offered_only(Subprotocol::V5) => {
+                (bad || forbidden).then_some(Fallback::OlderSubprotocol)
+            }
+            (Service::RemoteCommand, Transport::WebSocket) => {
+                (forbidden && self.body.is_empty()).then_some(Fallback::Spdy)
+            }
+            (Service::RemoteCommand, Transport::Spdy) => {
+                let older = self.accepted_versions().any(|version| version == Subprotocol::V4.name());
+                (forbidden && older && self.offered_only(Subprotocol::V5))
+                    .then_some(Fallback::OlderSubprotocol)
+            }
+            (Service::PortForward, Transport::WebSocket) => {
+                let tunnel = self.offered.contains(&Subprotocol::Tunnel);
+                (tunnel && (bad || forbidden)).then_some(Fallback::Spdy)
+            }
+            (Service::PortForward, Transport::Spdy) => {
+                let no_post = self.status == StatusCode::METHOD_NOT_ALLOWED;
+                (bad || forbidden || no_post).then_some(Fallback::Channels)
+            }
         }
+    }
+
+    fn offered_only(&self, subprotocol: Subprotocol) -> bool {
+        let mut named = self.offered.iter().filter(|offer| **offer != Subprotocol::Unnamed).peekable();
+        named.peek().is_some() && named.all(|offer| *offer == subprotocol)
+    }
+
+    /// Whether the server saw no upgrade in a port-forward over SPDY, in the words of kube-apiserver.
+    fn lost_on_its_way(&self) -> bool {
+        let forward = (self.service, self.transport) == (Service::PortForward, Transport::Spdy);
+        forward && self.status == StatusCode::BAD_REQUEST && self.message() == "Upgrade request required"
     }
 
     /// The permission that a 403 most likely misses: before Kubernetes 1.35 `get` alone was asked for.
@@ -93,7 +147,8 @@ impl Refusal {
                 message.contains(&format!("cannot {verb} resource \"pods/{subresource}\""))
             })
         });
-        (self.status == StatusCode::FORBIDDEN && misses_verb).then_some(HINT)
+        let websocket = self.transport == Transport::WebSocket;
+        (self.status == StatusCode::FORBIDDEN && websocket && misses_verb).then_some(HINT)
     }
 }
 

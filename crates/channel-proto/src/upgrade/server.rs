@@ -3,19 +3,17 @@
 use std::fmt;
 
 use bytes::{Bytes, BytesMut};
-use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Version, header};
+use http::{HeaderMap, Request, StatusCode, Version, header};
 
 use super::{
-    head::{HeadReader, list, names_websocket, single},
-    key,
-    respond::{respond, status_response, text_response},
+    head::{HeadReader, list, names_upgrade, single},
+    respond::{respond, text_response},
 };
 use crate::{
     error::{Error, ErrorKind, HeadViolation},
     limits::Limits,
     request::{PodRequest, RequestError},
-    status::Status,
-    subprotocol::{BearerToken, Subprotocol},
+    subprotocol::{BearerToken, Transport},
 };
 
 /// Reads one request head.
@@ -40,16 +38,6 @@ enum State {
 #[derive(Debug, Clone)]
 pub struct Incoming {
     request: Request<()>,
-}
-
-/// An upgrade that was accepted.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Accepted {
-    /// What was chosen.
-    pub subprotocol: Subprotocol,
-    /// The 101, to be written before anything else.
-    pub head: Bytes,
 }
 
 /// A request claims a bearer token that cannot be one. To be answered with 401.
@@ -130,9 +118,17 @@ impl Incoming {
         PodRequest::parse(self.request.uri())
     }
 
-    /// Whether this asks for a WebSocket. An HTTP/1.0 request never does (RFC 9110 §7.8).
+    /// What this asks to be upgraded to, if anything. An HTTP/1.0 request never does (RFC 9110 §7.8).
+    pub fn transport(&self) -> Option<Transport> {
+        let can = self.request.version() == Version::HTTP_11;
+        [Transport::WebSocket, Transport::Spdy]
+            .into_iter()
+            .find(|transport| can && names_upgrade(self.headers(), *transport))
+    }
+
+    /// Whether this asks for a WebSocket.
     pub fn is_websocket_upgrade(&self) -> bool {
-        self.request.version() == Version::HTTP_11 && names_websocket(self.headers())
+        self.transport() == Some(Transport::WebSocket)
     }
 
     /// The names offered as subprotocols, in order, all header lines together, without the bearer token among them (UPG-10).
@@ -166,90 +162,19 @@ impl Incoming {
         if token.secret().is_empty() { Err(InvalidBearer) } else { Ok(Some(token)) }
     }
 
-    /// Judges the upgrade as the real server does, in its order, and chooses the subprotocol: v5 wherever it stands, else the
-    /// first of the client's that is `supported` (UPG-6); without an offer [`Unnamed`](Subprotocol::Unnamed), if that is supported.
-    ///
-    /// Who asks is not judged here: authenticate first, so that a bad token is a 401 whatever else is wrong.
-    ///
-    /// # Errors
-    ///
-    /// The refusal to be written with [`respond`](super::respond):
-    ///
-    /// | status | body | for |
-    /// |---|---|---|
-    /// | 400 | Status `Upgrade request required` | no upgrade at all, or one to SPDY |
-    /// | 405 | `bad method` | another method than GET (UPG-3) |
-    /// | 400 | `mismatch challenge/response` | no key, or one that is not 16 bytes in base64 (UPG-5) |
-    /// | 400 | `missing or bad WebSocket Version` | another version than 13 (UPG-4) |
-    /// | 400 | `an upgrade request cannot have a body` | a body, whose bytes would be taken for frames |
-    /// | 403 | empty | no subprotocol in common (UPG-8) |
-    pub fn accept(&self, supported: &[Subprotocol]) -> Result<Accepted, Box<Response<Bytes>>> {
-        self.judge(supported).map_err(Box::new)
-    }
-
-    #[allow(clippy::result_large_err)] // Boxed where it leaves.
-    fn judge(&self, supported: &[Subprotocol]) -> Result<Accepted, Response<Bytes>> {
-        if !self.is_websocket_upgrade() {
-            let status = Status::refusal(400, "BadRequest", "Upgrade request required");
-            return Err(status_response(&status));
-        }
-        if self.request.method() != Method::GET {
-            let mut refusal = text_response(StatusCode::METHOD_NOT_ALLOWED, "bad method");
-            refusal.headers_mut().insert(header::ALLOW, HeaderValue::from_static("GET"));
-            return Err(refusal);
-        }
-        let headers = self.headers();
-        let key = single(headers, header::SEC_WEBSOCKET_KEY).map(HeaderValue::as_bytes);
-        let Some(key) = key.filter(|key| key::is_key(key)) else {
-            return Err(text_response(StatusCode::BAD_REQUEST, "mismatch challenge/response"));
-        };
-        if single(headers, header::SEC_WEBSOCKET_VERSION).is_none_or(|version| version != "13") {
-            let mut refusal = text_response(StatusCode::BAD_REQUEST, "missing or bad WebSocket Version");
-            refusal.headers_mut().insert(header::SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"));
-            return Err(refusal);
-        }
-        if has_body(headers) {
-            return Err(text_response(StatusCode::BAD_REQUEST, "an upgrade request cannot have a body"));
-        }
-        match self.choose(supported) {
-            Some(subprotocol) => Ok(Accepted { subprotocol, head: switching(key, subprotocol) }),
-            None => Err(text_response(StatusCode::FORBIDDEN, "")),
-        }
-    }
-
-    fn choose(&self, supported: &[Subprotocol]) -> Option<Subprotocol> {
-        // A client that offers nothing but a token offers something: it must not be taken for one that offers nothing.
-        if self.protocols().next().is_none() {
-            return supported.contains(&Subprotocol::Unnamed).then_some(Subprotocol::Unnamed);
-        }
-        let is_supported =
-            |name: &&str| Subprotocol::from_name(name).is_some_and(|offer| supported.contains(&offer));
-        Subprotocol::choose(self.offers().filter(is_supported))
-            .filter(|chosen| *chosen != Subprotocol::Unnamed)
+    /// Whether nothing at all is offered as a subprotocol. A client that offers nothing but a token offers something: it must not be
+    /// taken for one that offers nothing.
+    pub(super) fn offers_nothing(&self) -> bool {
+        self.protocols().next().is_none()
     }
 
     fn protocols(&self) -> impl Iterator<Item = &str> {
         list(self.headers(), header::SEC_WEBSOCKET_PROTOCOL)
     }
 
-    fn headers(&self) -> &HeaderMap {
+    pub(super) fn headers(&self) -> &HeaderMap {
         self.request.headers()
     }
-}
-
-/// The 101. The real server answers "nothing offered" (UPG-9) with an empty `Sec-WebSocket-Protocol` line; we send none, because
-/// RFC 6455 §11.3.4 has no empty value, and browsers fail a connection that answers what they did not ask.
-fn switching(key: &[u8], subprotocol: Subprotocol) -> Bytes {
-    let protocol = match subprotocol {
-        Subprotocol::Unnamed => String::new(),
-        named => format!("Sec-WebSocket-Protocol: {named}\r\n"),
-    };
-    let accept = key::accept(key);
-    let head = format!(
-        "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
-         Sec-WebSocket-Accept: {accept}\r\n{protocol}\r\n"
-    );
-    head.into()
 }
 
 /// The token in an `Authorization` value, as the API server splits it: the scheme in any case, then the second word.
@@ -258,11 +183,6 @@ fn bearer_of(value: &str) -> Option<BearerToken> {
     let is_bearer = words.next()?.eq_ignore_ascii_case("bearer");
     let token = words.next().filter(|token| is_bearer && !token.is_empty())?;
     Some(BearerToken::new(token))
-}
-
-fn has_body(headers: &HeaderMap) -> bool {
-    headers.contains_key(header::TRANSFER_ENCODING)
-        || headers.get_all(header::CONTENT_LENGTH).iter().any(|length| length != "0")
 }
 
 impl fmt::Display for InvalidBearer {

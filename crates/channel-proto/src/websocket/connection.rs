@@ -29,6 +29,14 @@ pub(crate) struct Connection {
     close: CloseState,
     /// The newest ping not yet answered, while the transmit buffer is full (WSF-16).
     unanswered: Option<Bytes>,
+    ping: Ping,
+}
+
+/// Whether a ping waits for room in the transmit buffer. One does for all: a peer that reads nothing costs no memory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Ping {
+    None,
+    Due,
 }
 
 /// What came from the peer.
@@ -51,6 +59,7 @@ impl Connection {
             transmit_limit: limits.transmit,
             close: CloseState::Open,
             unanswered: None,
+            ping: Ping::None,
         }
     }
 
@@ -58,6 +67,7 @@ impl Connection {
         self.close == CloseState::Open
     }
 
+    #[inline]
     pub(crate) fn is_closed(&self) -> bool {
         self.close == CloseState::Closed
     }
@@ -66,21 +76,49 @@ impl Connection {
         self.decoder.taken()
     }
 
+    /// Where in the peer's stream the newest frame began.
+    pub(crate) fn frame_start(&self) -> u64 {
+        self.decoder.frame_start()
+    }
+
     /// Bytes that may still be queued before the limit is reached.
     #[inline]
     pub(crate) fn room(&self) -> usize {
         self.transmit_limit.saturating_sub(self.transmit.len())
     }
 
+    #[inline]
     pub(crate) fn transmit(&mut self) -> &mut Transmit {
-        if let Some(payload) = self.unanswered.take() {
-            self.answer(payload);
+        if self.unanswered.is_some() || self.ping == Ping::Due {
+            self.send_late();
         }
         &mut self.transmit
     }
 
+    /// Sends what had to wait for room.
+    fn send_late(&mut self) {
+        if let Some(payload) = self.unanswered.take() {
+            self.answer(payload);
+        }
+        if std::mem::replace(&mut self.ping, Ping::None) == Ping::Due {
+            self.ping();
+        }
+    }
+
+    #[inline]
     pub(crate) fn queued(&self) -> usize {
         self.transmit.len()
+    }
+
+    /// The message at the front of `input`, as [`Decoder::whole_message`] has it.
+    #[inline]
+    pub(crate) fn whole_message<T>(
+        &mut self,
+        input: &mut BytesMut,
+        wanted: impl FnOnce(u8) -> Option<T>,
+    ) -> Option<(T, Bytes)> {
+        debug_assert!(!self.is_closed(), "a session takes nothing behind the end");
+        self.decoder.whole_message(input, wanted)
     }
 
     /// The next thing that came. Once the connection is closed, what else comes is dropped (RFC 6455 §1.4).
@@ -110,7 +148,7 @@ impl Connection {
             Item::Close(payload) => {
                 let reason = match read_close(&payload) {
                     Err(violation) if self.strictness == Strictness::Strict => {
-                        let error = Error::at(self.taken(), violation);
+                        let error = Error::at(self.frame_start(), violation);
                         self.close_with(error.close_code(), &error.kind().to_string());
                         self.end();
                         return Err(error);
@@ -131,12 +169,17 @@ impl Connection {
         if self.room() == 0 {
             self.unanswered = Some(payload);
         } else {
+            self.unanswered = None;
             self.put_control(Opcode::PONG, &payload);
         }
     }
 
     pub(crate) fn ping(&mut self) {
-        self.put_control(Opcode::PING, b"");
+        if self.room() == 0 {
+            self.ping = Ping::Due;
+        } else {
+            self.put_control(Opcode::PING, b"");
+        }
     }
 
     /// Sends a close frame, unless one went out before. `reason` is cut to what a close frame can hold.
@@ -192,6 +235,31 @@ impl Connection {
             out.extend_from_slice(&prefix);
         });
         self.transmit.share(payload);
+    }
+
+    /// Queues a message of the front of `from`, of at most `max` bytes.
+    #[cfg(feature = "spdy")]
+    pub(crate) fn send_from(&mut self, opcode: Opcode, from: &mut Transmit, max: usize) {
+        use bytes::Buf;
+
+        let mut key = self.key();
+        let mut rest = from.len().min(max);
+        self.transmit.lay(|out| {
+            put_header(out, opcode, rest, key);
+            while rest > 0 {
+                let chunk = from.chunk();
+                let len = chunk.len().min(rest);
+                match &mut key {
+                    Some(key) => {
+                        extend_masked(out, &chunk[..len], *key);
+                        *key = rotate(*key, len);
+                    }
+                    None => out.extend_from_slice(&chunk[..len]),
+                }
+                from.advance(len);
+                rest -= len;
+            }
+        });
     }
 
     #[inline]

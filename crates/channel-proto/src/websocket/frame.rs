@@ -5,6 +5,9 @@ use super::mask::extend_masked;
 /// The longest payload of a control frame, in bytes (RFC 6455 §5.5).
 pub(crate) const MAX_CONTROL: usize = 125;
 
+/// The longest header, in bytes: two, a length of eight, and a masking key.
+const MAX_HEADER: usize = 14;
+
 /// An opcode, of four bits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Opcode(u8);
@@ -73,22 +76,33 @@ impl Header {
 /// Appends the header of an unfragmented frame of `len` bytes.
 #[inline]
 pub(super) fn put_header(out: &mut Vec<u8>, opcode: Opcode, len: usize, mask: Option<[u8; 4]>) {
-    let masked = if mask.is_some() { 0x80 } else { 0 };
-    let first = 0x80 | opcode.0;
-    match (u8::try_from(len), u16::try_from(len)) {
-        (Ok(len @ ..126), _) => out.extend_from_slice(&[first, masked | len]),
+    let mut header = [0; MAX_HEADER];
+    header[0] = 0x80 | opcode.0;
+    let mut end = match (u8::try_from(len), u16::try_from(len)) {
+        (Ok(len @ ..126), _) => {
+            header[1] = len;
+            2
+        }
         (_, Ok(len)) => {
-            let [high, low] = len.to_be_bytes();
-            out.extend_from_slice(&[first, masked | 126, high, low]);
+            header[1] = 126;
+            header[2..4].copy_from_slice(&len.to_be_bytes());
+            4
         }
         _ => {
-            out.extend_from_slice(&[first, masked | 127]);
-            out.extend_from_slice(&(len as u64).to_be_bytes());
+            header[1] = 127;
+            header[2..10].copy_from_slice(&(len as u64).to_be_bytes());
+            10
         }
-    }
+    };
     if let Some(key) = mask {
-        out.extend_from_slice(&key);
+        header[1] |= 0x80;
+        header[end..end + 4].copy_from_slice(&key);
+        end += 4;
     }
+    // All of it, then less: a copy of constant length is a few instructions, one of any other is a call.
+    let before = out.len();
+    out.extend_from_slice(&header);
+    out.truncate(before + end);
 }
 
 /// Appends a control frame. `payload` beyond [`MAX_CONTROL`] is left out.

@@ -6,34 +6,30 @@ const BLOCK: usize = 32;
 /// XORs `data` with `key` in place, the first byte with `key[0]`.
 pub(super) fn unmask(data: &mut [u8], key: [u8; 4]) {
     let wide = widen(key);
-    let mut blocks = data.chunks_exact_mut(BLOCK);
-    for block in &mut blocks {
-        for (byte, key) in block.iter_mut().zip(&wide) {
-            *byte ^= key;
-        }
+    let (blocks, rest) = data.as_chunks_mut();
+    for block in blocks {
+        *block = xor(block, &wide);
     }
-    for (byte, key) in blocks.into_remainder().iter_mut().zip(&wide) {
+    for (byte, key) in rest.iter_mut().zip(&wide) {
         *byte ^= key;
     }
 }
 
 /// Appends `data`, XORed with `key`, to `out`: copy and mask in one pass.
+#[inline]
 pub(super) fn extend_masked(out: &mut Vec<u8>, data: &[u8], key: [u8; 4]) {
     let wide = widen(key);
     out.reserve(data.len());
-    let (blocks, rest) = data.as_chunks::<BLOCK>();
+    let (blocks, rest) = data.as_chunks();
     for block in blocks {
-        let mut masked = wide;
-        for (masked, byte) in masked.iter_mut().zip(block) {
-            *masked ^= byte;
-        }
-        out.extend_from_slice(&masked);
+        out.extend_from_slice(&xor(block, &wide));
     }
-    let mut masked = wide;
-    for (masked, byte) in masked.iter_mut().zip(rest) {
-        *masked ^= byte;
-    }
-    out.extend_from_slice(&masked[..rest.len()]);
+    out.extend(rest.iter().zip(&wide).map(|(byte, key)| byte ^ key));
+}
+
+#[inline]
+fn xor(block: &[u8; BLOCK], key: &[u8; BLOCK]) -> [u8; BLOCK] {
+    std::array::from_fn(|at| block[at] ^ key[at])
 }
 
 /// The key for data that begins `by` bytes further into the frame.

@@ -6,12 +6,11 @@ mod decoder;
 mod frame;
 mod mask;
 mod state;
-mod transmit;
 
+pub use crate::transmit::Transmit;
 pub(crate) use connection::{Connection, Received};
 pub(crate) use decoder::{Decoder, Item, Piece};
 pub(crate) use frame::{MAX_CONTROL, Opcode};
-pub use transmit::Transmit;
 
 /// Which end of the connection we are. A client masks what it sends and refuses masked frames; a server the reverse (WSF-1, WSF-2).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,5 +1,7 @@
 //! Answers fed to a client: whole, in pieces of every size, and with trailing data.
 
+#![allow(dead_code)] // Not every test file uses all of it.
+
 use bytes::BytesMut;
 use channel_proto::{
     Limits,
@@ -33,7 +35,17 @@ pub(crate) fn feed(
     answer: &[u8],
     size: usize,
 ) -> (Outcome, Vec<u8>) {
-    let mut client = ClientUpgrade::new(request, NONCE, limits).unwrap();
+    feed_with(request, NONCE, limits, answer, size)
+}
+
+fn feed_with(
+    request: &UpgradeRequest,
+    nonce: [u8; 16],
+    limits: &Limits,
+    answer: &[u8],
+    size: usize,
+) -> (Outcome, Vec<u8>) {
+    let mut client = ClientUpgrade::new(request, nonce, limits).unwrap();
     let mut input = BytesMut::new();
     let mut pieces = answer.chunks(size);
     let outcome = loop {
@@ -65,9 +77,20 @@ pub(crate) fn describe(error: &UpgradeError) -> String {
 
 /// What comes of `answer`, however it is cut. An answer that ends itself must also leave alone what follows.
 pub(crate) fn outcome_of(request: &UpgradeRequest, limits: &Limits, answer: &str) -> Outcome {
-    let (whole, left) = feed(request, limits, answer.as_bytes(), usize::MAX);
+    outcome_with(request, NONCE, limits, answer)
+}
+
+/// As [`outcome_of`], for a client with this nonce.
+pub(crate) fn outcome_with(
+    request: &UpgradeRequest,
+    nonce: [u8; 16],
+    limits: &Limits,
+    answer: &str,
+) -> Outcome {
+    let feed = |bytes: &[u8], size| feed_with(request, nonce, limits, bytes, size);
+    let (whole, left) = feed(answer.as_bytes(), usize::MAX);
     for size in (1..answer.len().min(40)).chain([answer.len().max(1)]) {
-        let (pieces, same_left) = feed(request, limits, answer.as_bytes(), size);
+        let (pieces, same_left) = feed(answer.as_bytes(), size);
         assert_eq!((format!("{whole:?}"), &left), (format!("{pieces:?}"), &same_left), "pieces of {size}");
     }
     let ends_itself = match &whole {
@@ -80,7 +103,7 @@ pub(crate) fn outcome_of(request: &UpgradeRequest, limits: &Limits, answer: &str
     if ends_itself {
         let longer = [answer.as_bytes(), b"\x82\x01\x01 and more"].concat();
         for size in [1, 7, longer.len()] {
-            let (trailed, rest) = feed(request, limits, &longer, size);
+            let (trailed, rest) = feed(&longer, size);
             assert_eq!(format!("{whole:?}"), format!("{trailed:?}"));
             assert_eq!(rest, [&left, &b"\x82\x01\x01 and more"[..]].concat());
         }

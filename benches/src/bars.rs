@@ -1,0 +1,40 @@
+//! The bars that the measurements are held against.
+
+use std::fmt;
+
+/// Instructions to take one message of 64 bytes out of the bytes that were read.
+pub const DECODE_INSTRUCTIONS: u64 = 120;
+/// Instructions to put one message of 64 bytes, masked, into the bytes to write.
+pub const ENCODE_INSTRUCTIONS: u64 = 280;
+/// How many times as fast as tungstenite messages of 32 KiB are taken out of the bytes that were read.
+pub const DECODE_OVER_TUNGSTENITE: f64 = 10.0;
+
+/// Whether a bar held.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// It did.
+    Pass,
+    /// It did not.
+    Miss,
+}
+
+impl Verdict {
+    /// A value that may be as large as the bar.
+    pub fn at_most<T: PartialOrd>(value: T, bar: T) -> Self {
+        if value <= bar { Self::Pass } else { Self::Miss }
+    }
+
+    /// A value that may be as small as the bar.
+    pub fn at_least<T: PartialOrd>(value: T, bar: T) -> Self {
+        if value >= bar { Self::Pass } else { Self::Miss }
+    }
+}
+
+impl fmt::Display for Verdict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Pass => "pass",
+            Self::Miss => "MISS",
+        })
+    }
+}

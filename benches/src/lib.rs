@@ -1,0 +1,5 @@
+//! What the benchmarks share: sessions over memory, and how a driver handles them.
+
+pub mod bars;
+pub mod codec;
+pub mod memory;

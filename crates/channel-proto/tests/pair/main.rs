@@ -1,0 +1,17 @@
+//! A client's and a server's session beside each other, without a network: on a clock that only the test moves, over
+//! wires that cut and delay what they carry as a seed says. One behaviour per module; each test runs over both entries,
+//! bytes and whole messages.
+
+#![allow(clippy::unwrap_used)] // In the helpers of tests too.
+
+mod harness;
+
+mod backpressure;
+mod echo;
+mod endings;
+mod half_close;
+mod heartbeat;
+mod linger;
+mod outputs;
+mod resize;
+mod status;

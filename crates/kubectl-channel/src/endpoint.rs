@@ -1,0 +1,69 @@
+//! From flags and environment to a server: the place where kubeconfig and TLS will come in.
+
+use std::{env, fs, io::Read, path::Path};
+
+use channel_tokio::{BearerToken, Endpoint};
+
+use crate::{
+    cli::{ServerFlags, TokenFlags},
+    exit::Failure,
+};
+
+const SERVER: &str = "KUBECTL_CHANNEL_SERVER";
+const TOKEN: &str = "KUBECTL_CHANNEL_TOKEN";
+
+/// No token is longer than this; what is, is another file.
+const LONGEST_TOKEN: u64 = 64 << 10;
+
+/// The server that the flags name.
+///
+/// # Errors
+/// There is none, or it or the token cannot be used.
+pub(crate) fn resolve(flags: &ServerFlags) -> Result<Endpoint, Failure> {
+    let Some(server) = flags.server.clone().or_else(|| variable(SERVER)) else {
+        return Err(Failure::usage(NO_SERVER));
+    };
+    let endpoint = Endpoint::new(&server)?;
+    Ok(match token(&flags.token)? {
+        Some(token) => endpoint.token(token.secret()),
+        None => endpoint,
+    })
+}
+
+const NO_SERVER: &str = "no server given. For a cluster, run `kubectl proxy` and say \
+    `--server http://127.0.0.1:8001`; to try without a cluster, `exec --embedded -- COMMAND`. \
+    (kubeconfig files are not read yet.)";
+
+/// The token, from the flag, the file, or the environment.
+///
+/// # Errors
+/// The file cannot be read, or what it holds is no token.
+pub(crate) fn token(flags: &TokenFlags) -> Result<Option<BearerToken>, Failure> {
+    let token = match (&flags.token, &flags.token_file) {
+        (Some(token), _) => Some(token.clone()),
+        (None, Some(file)) => Some(read_token(file)?),
+        (None, None) => variable(TOKEN).map(BearerToken::new),
+    };
+    match &token {
+        Some(token) if !is_sendable(token) => {
+            Err(Failure::usage("the token is empty, or has characters in it that no token has"))
+        }
+        _ => Ok(token),
+    }
+}
+
+fn is_sendable(token: &BearerToken) -> bool {
+    !token.secret().is_empty() && token.secret().bytes().all(|byte| byte.is_ascii_graphic())
+}
+
+fn read_token(file: &Path) -> Result<BearerToken, Failure> {
+    let mut token = String::new();
+    let read = fs::File::open(file).and_then(|open| open.take(LONGEST_TOKEN).read_to_string(&mut token));
+    read.map_err(|error| Failure::local(format!("cannot read the token file {}: {error}", file.display())))?;
+    Ok(BearerToken::new(token.trim()))
+}
+
+/// An environment variable, unless it is empty.
+fn variable(name: &str) -> Option<String> {
+    env::var(name).ok().filter(|value| !value.is_empty())
+}

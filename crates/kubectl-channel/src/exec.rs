@@ -1,0 +1,227 @@
+//! exec and attach: one session, with this process's streams and terminal at our end.
+
+use std::{
+    convert::Infallible,
+    ffi::c_int,
+    future::{Future, pending},
+    io,
+};
+
+use channel_pod::Pod;
+use channel_tokio::{Client, EndOfStdin, Endpoint, Error, Session, Stdin, Subprotocol, TerminalSize};
+use signal_hook::consts::SIGPIPE;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+use crate::{
+    cli::{AttachFlags, ExecFlags, SessionFlags},
+    endpoint,
+    exit::{self, Exit, Failure},
+    signals::Signals,
+    streams::{copy, feed},
+    terminal::{self, RawMode},
+};
+
+/// What exec and attach ask for alike.
+macro_rules! ask {
+    ($request:expr, $flags:expr, $terminal:expr) => {{
+        let mut request = $request.stdout();
+        if let Some(container) = &$flags.container {
+            request = request.container(container);
+        }
+        if $flags.stdin {
+            request = request.stdin();
+        }
+        if !$flags.subprotocols.is_empty() {
+            request = request.offer($flags.subprotocols.iter().copied());
+        }
+        match $terminal {
+            Some(LocalTerminal { size, .. }) => request.tty(*size),
+            None => request.stderr(),
+        }
+    }};
+}
+
+/// Runs a command, in a pod of a cluster or in one of our own.
+pub(crate) async fn exec(flags: ExecFlags) -> Result<Exit, Failure> {
+    let name = check(&flags)?;
+    let signals = Signals::listen().map_err(cannot_listen)?;
+    // It lives until the session has ended.
+    let pod = if flags.embedded { Some(embedded().await?) } else { None };
+    let (endpoint, name) = match &pod {
+        Some(pod) => (Endpoint::new(&pod.url())?.token(pod.token()), pod.name()),
+        None => (endpoint::resolve(&flags.server)?, name),
+    };
+    let (command, flags) = (&flags.command, &flags.session);
+    let terminal = LocalTerminal::wanted(flags)?;
+    let request = client(endpoint, flags).exec(&flags.namespace, name).command(command);
+    run(ask!(request, flags, &terminal).start(), flags, terminal, signals).await
+}
+
+/// Attaches to what runs.
+pub(crate) async fn attach(flags: AttachFlags) -> Result<Exit, Failure> {
+    let signals = Signals::listen().map_err(cannot_listen)?;
+    let endpoint = endpoint::resolve(&flags.server)?;
+    let (name, flags) = (pod_name(&flags.pod)?, &flags.session);
+    let terminal = LocalTerminal::wanted(flags)?;
+    if terminal.is_some() {
+        flags.verbosity().hint("If you don't see a command prompt, try pressing enter.");
+    }
+    let request = client(endpoint, flags).attach(&flags.namespace, name);
+    run(ask!(request, flags, &terminal).start(), flags, terminal, signals).await
+}
+
+async fn embedded() -> Result<Pod, Failure> {
+    let pod = Pod::builder().start().await;
+    pod.map_err(|error| Failure::local(format!("cannot start the embedded pod: {error}")))
+}
+
+fn client(endpoint: Endpoint, flags: &SessionFlags) -> Client {
+    Client::new(endpoint).heartbeat(flags.heartbeat).connect_timeout(flags.connect_timeout)
+}
+
+fn cannot_listen(error: io::Error) -> Failure {
+    Failure::local(format!("cannot listen for signals: {error}"))
+}
+
+/// The name of the pod, if there is one to name.
+fn check(flags: &ExecFlags) -> Result<&str, Failure> {
+    let usage = |what: &str| Err(Failure::usage(what));
+    match flags.pod.as_deref() {
+        Some(_) if flags.embedded => usage("--embedded has no POD: the command goes after `--`"),
+        None if !flags.embedded => usage("no POD given: exec POD -- COMMAND, or exec --embedded -- COMMAND"),
+        Some(_) if !flags.stray.is_empty() => usage("the command goes after `--`: exec POD -- COMMAND"),
+        _ if flags.command.is_empty() => usage("no command to run: it goes after `--`, as in `-- ls -l`"),
+        name => pod_name(name.unwrap_or_default()),
+    }
+}
+
+/// `web-0`, `pod/web-0`: kubectl takes both.
+fn pod_name(name: &str) -> Result<&str, Failure> {
+    match name.split_once('/') {
+        None => Ok(name),
+        Some(("pod" | "pods" | "po", name)) => Ok(name),
+        Some(_) => Err(Failure::usage(format!("{name:?} names no pod; say POD, or pod/POD"))),
+    }
+}
+
+/// The terminal on stdin, to which a remote one is to be joined.
+struct LocalTerminal {
+    size: Option<TerminalSize>,
+    resized: Signal,
+}
+
+impl LocalTerminal {
+    fn wanted(flags: &SessionFlags) -> Result<Option<Self>, Failure> {
+        if !flags.tty {
+            return Ok(None);
+        }
+        if !flags.stdin {
+            flags.verbosity().warn("Unable to use a TTY - it needs -i as well");
+            return Ok(None);
+        }
+        if !terminal::is_on_stdin() {
+            flags.verbosity().warn("Unable to use a TTY - input is not a terminal or the right kind of file");
+            return Ok(None);
+        }
+        // In this order no change of the size is missed.
+        let resized = signal(SignalKind::window_change()).map_err(cannot_listen)?;
+        Ok(Some(Self { size: terminal::size(), resized }))
+    }
+
+    async fn follow(mut self, session: &Session) -> Infallible {
+        while self.resized.recv().await.is_some() {
+            if let Some(size) = terminal::size() {
+                // The session has a terminal: that is what this one is for.
+                let _ = session.resize(size);
+            }
+        }
+        pending().await
+    }
+}
+
+/// Carries a session to its end, or ours.
+async fn run(
+    start: impl Future<Output = Result<Session, Error>>,
+    flags: &SessionFlags,
+    terminal: Option<LocalTerminal>,
+    mut signals: Signals,
+) -> Result<Exit, Failure> {
+    let mut session = tokio::select! {
+        session = start => session?,
+        signal = signals.next() => return Ok(Exit::Signal(signal)),
+    };
+    // Only now: until here ^C must reach us.
+    let raw = match &terminal {
+        Some(_) => Some(
+            RawMode::enter(io::stdin())
+                .map_err(|error| Failure::local(format!("the terminal cannot be made raw: {error}")))?,
+        ),
+        None => None,
+    };
+    let subprotocol = session.subprotocol();
+    let stdin = session.stdin.take();
+    let (stdout, stderr) =
+        (copy(session.stdout.take(), io::stdout()), copy(session.stderr.take(), io::stderr()));
+    let outputs = async { tokio::try_join!(stdout, stderr) };
+    let session = &session;
+    let sizes = async {
+        match terminal {
+            Some(terminal) => terminal.follow(session).await,
+            None => pending().await,
+        }
+    };
+    let outcome = async {
+        outputs.await.map_err(Stopped::Output)?;
+        session.outcome().await.map_err(Stopped::Session)
+    };
+    let stopped = tokio::select! {
+        outcome = outcome => outcome,
+        failed = input(stdin, subprotocol, flags) => Err(Stopped::Input(failed)),
+        signal = signals.next() => Err(Stopped::Signal(signal)),
+        never = sizes => match never {},
+    };
+    // What is said about the end is said on a terminal as it was.
+    drop(raw);
+    match stopped {
+        Ok(outcome) => exit::of_outcome(&outcome, subprotocol, flags.verbosity()),
+        Err(stopped) => stopped.into_exit(),
+    }
+}
+
+/// Why a session did not come to its own end.
+enum Stopped {
+    Session(Error),
+    Output(io::Error),
+    Input(io::Error),
+    Signal(c_int),
+}
+
+impl Stopped {
+    fn into_exit(self) -> Result<Exit, Failure> {
+        match self {
+            Self::Session(error) => Err(error.into()),
+            // Nobody reads our output any more: what ends others ends us, `… | head` for one.
+            Self::Output(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(Exit::Signal(SIGPIPE)),
+            Self::Output(error) => Err(Failure::local(format!("cannot write the output: {error}"))),
+            // The command must not take the part that came for all of it, nor the caller for success.
+            Self::Input(error) => Err(Failure::local(format!("cannot read stdin: {error}"))),
+            Self::Signal(signal) => Ok(Exit::Signal(signal)),
+        }
+    }
+}
+
+/// Passes stdin on. Returns only when it cannot be read.
+async fn input(stdin: Option<Stdin>, subprotocol: Subprotocol, flags: &SessionFlags) -> io::Error {
+    let end = if flags.lossy_stdin_end { EndOfStdin::LossyDisconnect } else { EndOfStdin::HalfCloseOnly };
+    if let Some(stdin) = stdin {
+        match feed(stdin, end).await {
+            Ok(()) => {}
+            Err(error) if error.kind() == io::ErrorKind::Unsupported => exit::warn(format_args!(
+                "{subprotocol} cannot end stdin, so that the command may wait for more; --lossy-stdin-end \
+                 closes the connection instead, and loses what would come after"
+            )),
+            Err(error) => return error,
+        }
+    }
+    pending().await
+}

