@@ -11,7 +11,7 @@ use std::{
 use crate::{
     machine::Machine,
     runtime::{Runtime, Timer},
-    state::Shared,
+    shared::Shared,
 };
 
 /// The socket is looked at no less often than this, in case that whoever was woken for it has been dropped.

@@ -4,12 +4,14 @@ use std::{fmt, marker::PhantomData, sync::Arc, time::Duration};
 
 use channel_proto::{
     Action, HeartbeatConfig, Limits, PodRequest, SessionConfig, Streams, Subprotocol, TerminalSize,
+    Transport,
     upgrade::{BearerIn, UpgradeRequest},
 };
 
 use crate::{
     Endpoint, Error,
-    handshake::{self, timeout},
+    forward::{self, PortForward},
+    handshake::{self, Upgraded, timeout},
     runtime::Runtime,
     session::{Output, Session},
 };
@@ -70,6 +72,50 @@ impl<R: Runtime<Timer: Unpin>> Client<R> {
     pub fn attach(&self, namespace: impl Into<String>, pod: impl Into<String>) -> Attach<R> {
         Attach(Launch::new(self, namespace.into(), pod.into(), Action::Attach))
     }
+
+    /// The ports of a pod, to connect to.
+    pub fn port_forward(&self, namespace: impl Into<String>, pod: impl Into<String>) -> PortForward<R> {
+        let (namespace, pod) = (namespace.into(), pod.into());
+        PortForward { settings: forward::Settings { client: self.clone(), namespace, pod, spread: 1 } }
+    }
+}
+
+impl<R: Runtime<Timer: Unpin>> Client<R> {
+    /// Connects, and asks for an upgrade.
+    pub(crate) async fn upgrade(
+        &self,
+        request: PodRequest,
+        transport: Transport,
+        offers: &[Subprotocol],
+    ) -> Result<Upgraded<R::Stream>, Error> {
+        let Settings { endpoint, limits, connect_timeout, .. } = &*self.shared;
+        let authority = endpoint.authority();
+        let mut request = UpgradeRequest::for_pod(&authority, request)
+            .over(transport)
+            .path_prefix(&endpoint.prefix)
+            .headers(endpoint.headers.clone())
+            .offers(offers.iter().copied());
+        if let Some(token) = &endpoint.token {
+            request = request.bearer(token.clone(), BearerIn::Header);
+        }
+        timeout::<R, _>(*connect_timeout, &authority, async {
+            let connect = R::connect(endpoint.dial_host(), endpoint.port).await;
+            let stream = connect.map_err(|source| Error::Connect {
+                authority: authority.clone(),
+                source: Arc::new(source),
+            })?;
+            handshake::upgrade(stream, &request, limits).await
+        })
+        .await
+    }
+
+    /// The configuration of a session of this client.
+    pub(crate) fn session_config(&self) -> Result<SessionConfig, Error> {
+        let mut config = SessionConfig::client(handshake::entropy()?);
+        config.limits = self.shared.limits.clone();
+        config.heartbeat = self.shared.heartbeat;
+        Ok(config)
+    }
 }
 
 impl<R> Clone for Client<R> {
@@ -112,29 +158,9 @@ impl<R: Runtime<Timer: Unpin>> Launch<R> {
 
     async fn start(self) -> Result<Session, Error> {
         self.check()?;
-        let Settings { endpoint, limits, heartbeat, connect_timeout } = &*self.client.shared;
         let streams = self.request.streams;
-        let mut request = UpgradeRequest::for_pod(endpoint.authority(), self.request)
-            .path_prefix(&endpoint.prefix)
-            .headers(endpoint.headers.clone())
-            .offers(self.offers);
-        if let Some(token) = &endpoint.token {
-            request = request.bearer(token.clone(), BearerIn::Header);
-        }
-        let authority = endpoint.authority();
-        let upgraded = timeout::<R, _>(*connect_timeout, &authority, async {
-            let connect = R::connect(endpoint.dial_host(), endpoint.port).await;
-            let stream = connect.map_err(|source| Error::Connect {
-                authority: authority.clone(),
-                source: Arc::new(source),
-            })?;
-            handshake::upgrade(stream, &request, limits).await
-        })
-        .await?;
-        let mut config = SessionConfig::client(handshake::entropy()?);
-        config.limits = limits.clone();
-        config.heartbeat = *heartbeat;
-        let session = Session::start::<R, _>(upgraded, streams, &config);
+        let upgraded = self.client.upgrade(self.request, Transport::WebSocket, &self.offers).await?;
+        let session = Session::start::<R, _>(upgraded, streams, &self.client.session_config()?);
         if let Some(size) = self.size {
             // A size was only taken together with a terminal.
             let _ = session.resize(size);

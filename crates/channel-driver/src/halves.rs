@@ -9,7 +9,7 @@ use std::{
 use bytes::{BufMut, Bytes};
 use channel_proto::{ClientSession, session::CloseStdinError};
 
-use crate::{machine::Machine, state::Shared};
+use crate::{machine::Machine, shared::Shared};
 
 /// Keeps a session alive: it is aborted when the last handle to it is dropped.
 pub(crate) struct Handle<M: Machine> {

@@ -1,5 +1,7 @@
 //! What came for one reader and was not taken yet.
 
+use std::{io, sync::Arc};
+
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 
 /// The unread data of one stream. The first slice is kept as it came; what comes behind it is copied together, so that many small
@@ -12,18 +14,20 @@ pub(crate) struct Inbound {
 }
 
 /// Whether more will come.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 enum InboundEnd {
     #[default]
     Open,
     /// The peer ended this stream.
     Ended,
+    /// The peer says that this stream failed.
+    Failed(io::ErrorKind, Arc<str>),
     /// Nobody will read it: what comes is dropped.
     Discarded,
 }
 
 impl Inbound {
-    pub(crate) fn push(&mut self, data: Bytes) {
+    fn push(&mut self, data: Bytes) {
         match self.end {
             InboundEnd::Discarded => {}
             _ if self.front.is_empty() && self.rest.is_empty() => self.front = data,
@@ -32,21 +36,17 @@ impl Inbound {
     }
 
     /// Unread bytes.
-    pub(crate) fn len(&self) -> usize {
+    fn len(&self) -> usize {
         self.front.len() + self.rest.len()
     }
 
-    pub(crate) fn end(&mut self) {
+    fn end(&mut self) {
         if self.end == InboundEnd::Open {
             self.end = InboundEnd::Ended;
         }
     }
 
-    pub(crate) fn is_ended(&self) -> bool {
-        self.end != InboundEnd::Open
-    }
-
-    pub(crate) fn discard(&mut self) {
+    fn discard(&mut self) {
         *self = Self { end: InboundEnd::Discarded, ..Self::default() };
     }
 
@@ -72,5 +72,84 @@ impl Inbound {
             self.front = Bytes::new();
         }
         copied
+    }
+}
+
+/// The unread data of every stream of a session, by index.
+pub(crate) struct Inbounds {
+    streams: Vec<Inbound>,
+    /// Unread bytes of one stream that stop everything behind them.
+    limit: usize,
+    /// How many streams reached it.
+    full: usize,
+}
+
+impl Inbounds {
+    pub(crate) fn new(limit: usize) -> Self {
+        Self { streams: Vec::new(), limit, full: 0 }
+    }
+
+    /// Whether a reader, other than this one, left so much that nothing more may come.
+    pub(crate) fn is_full(&self, except: Option<usize>) -> bool {
+        let excepted = except.is_some_and(|index| self.len(index) >= self.limit);
+        self.full > usize::from(excepted)
+    }
+
+    /// Unread bytes of a stream.
+    pub(crate) fn len(&self, index: usize) -> usize {
+        self.streams.get(index).map_or(0, Inbound::len)
+    }
+
+    pub(crate) fn with<T>(&mut self, index: usize, act: impl FnOnce(&mut Inbound) -> T) -> T {
+        if self.streams.len() <= index {
+            self.streams.resize_with(index + 1, Inbound::default);
+        }
+        let stream = &mut self.streams[index];
+        self.full -= usize::from(stream.len() >= self.limit);
+        let result = act(stream);
+        self.full += usize::from(stream.len() >= self.limit);
+        result
+    }
+
+    pub(crate) fn push(&mut self, index: usize, data: Bytes) {
+        self.with(index, |stream| stream.push(data));
+    }
+
+    pub(crate) fn end(&mut self, index: usize) {
+        self.with(index, Inbound::end);
+    }
+
+    pub(crate) fn fail(&mut self, index: usize, kind: io::ErrorKind, why: String) {
+        self.with(index, |stream| {
+            if stream.end != InboundEnd::Discarded {
+                stream.end = InboundEnd::Failed(kind, why.into());
+            }
+        });
+    }
+
+    pub(crate) fn discard(&mut self, index: usize) {
+        self.with(index, Inbound::discard);
+    }
+
+    /// Makes room for another stream of the same index.
+    pub(crate) fn forget(&mut self, index: usize) {
+        self.with(index, |stream| *stream = Inbound::default());
+    }
+
+    /// How a stream ends, if it has ended by itself.
+    pub(crate) fn end_of(&self, index: usize) -> Option<io::Result<()>> {
+        match &self.streams.get(index)?.end {
+            InboundEnd::Open => None,
+            InboundEnd::Ended | InboundEnd::Discarded => Some(Ok(())),
+            InboundEnd::Failed(kind, why) => Some(Err(io::Error::new(*kind, &**why))),
+        }
+    }
+
+    /// That the peer said a stream failed.
+    pub(crate) fn failure_of(&self, index: usize) -> io::Result<()> {
+        match self.streams.get(index).map(|stream| &stream.end) {
+            Some(InboundEnd::Failed(kind, why)) => Err(io::Error::new(*kind, &**why)),
+            _ => Ok(()),
+        }
     }
 }

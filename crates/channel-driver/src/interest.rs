@@ -6,7 +6,10 @@
 
 use std::{
     mem,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     task::{Wake, Waker},
 };
 
@@ -14,6 +17,8 @@ use std::{
 #[derive(Default)]
 pub(crate) struct Interest {
     waiting: Mutex<Waiting>,
+    /// The socket was read until there was nothing more, and has not woken us since: it will when something comes.
+    watched: AtomicBool,
 }
 
 #[derive(Default)]
@@ -23,15 +28,6 @@ struct Waiting {
     /// Those who wait for the end, or for a terminal size.
     watchers: Vec<Waker>,
     background: Option<Waker>,
-    socket: Socket,
-}
-
-/// Whether the socket will wake somebody when there is something to read.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-enum Socket {
-    #[default]
-    Idle,
-    Watched,
 }
 
 /// The wakers of the halves of one direction, by index.
@@ -84,15 +80,28 @@ impl Interest {
         }
     }
 
-    /// The socket was read until there was nothing more: it wakes us for what comes next.
-    pub(crate) fn socket_watched(&self) {
-        self.lock().socket = Socket::Watched;
+    /// The socket is about to be read. It may wake us before the read returns.
+    pub(crate) fn watch_socket(&self) {
+        self.watched.store(true, Ordering::Release);
+    }
+
+    /// The socket may have something to read, and wakes nobody for it.
+    pub(crate) fn unwatch_socket(&self) {
+        self.watched.store(false, Ordering::Release);
+    }
+
+    /// Whether the socket has nothing to read, and wakes us when it has.
+    pub(crate) fn is_socket_watched(&self) -> bool {
+        self.watched.load(Ordering::Acquire)
     }
 
     /// Whether somebody waits for what comes next while the socket will wake nobody.
     pub(crate) fn is_left_waiting(&self) -> bool {
+        if self.is_socket_watched() {
+            return false;
+        }
         let waiting = self.lock();
-        waiting.socket == Socket::Idle && (waiting.readers.count > 0 || !waiting.watchers.is_empty())
+        waiting.readers.count > 0 || !waiting.watchers.is_empty()
     }
 
     /// There is something for `half`.
@@ -201,8 +210,8 @@ impl Wake for Readable {
     }
 
     fn wake_by_ref(self: &Arc<Self>) {
+        self.0.unwatch_socket();
         let mut waiting = self.0.lock();
-        waiting.socket = Socket::Idle;
         let reader = waiting.readers.take_one();
         let others = waiting.readers.count > 0 || !waiting.watchers.is_empty();
         let background = waiting.background.clone().filter(|_| others || reader.is_none());
@@ -219,6 +228,8 @@ impl Wake for Writable {
     }
 
     fn wake_by_ref(self: &Arc<Self>) {
+        // Some transports, TLS for one, read while they write, and then wake the writer for what comes.
+        self.0.unwatch_socket();
         let mut waiting = self.0.lock();
         let writer = waiting.writers.take_one();
         let others = waiting.writers.count > 0;

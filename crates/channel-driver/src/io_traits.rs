@@ -8,7 +8,7 @@ use std::{
 
 use channel_proto::{ClientSession, ServerSession};
 
-use crate::{EndOfStdin, Machine, Reader, Writer};
+use crate::{Connection, EndOfStdin, Machine, Reader, Writer};
 
 #[cfg(feature = "tokio-io")]
 mod tokio_io {
@@ -23,6 +23,35 @@ mod tokio_io {
             buf: &mut ReadBuf<'_>,
         ) -> Poll<io::Result<()>> {
             Reader::poll_read(&mut self, cx, buf).map_ok(|_| ())
+        }
+    }
+
+    impl AsyncRead for Connection {
+        fn poll_read(
+            mut self: Pin<&mut Self>,
+            cx: &mut Context<'_>,
+            buf: &mut ReadBuf<'_>,
+        ) -> Poll<io::Result<()>> {
+            Connection::poll_read(&mut self, cx, buf).map_ok(|_| ())
+        }
+    }
+
+    impl AsyncWrite for Connection {
+        fn poll_write(
+            mut self: Pin<&mut Self>,
+            cx: &mut Context<'_>,
+            data: &[u8],
+        ) -> Poll<io::Result<usize>> {
+            Connection::poll_write(&mut self, cx, data)
+        }
+
+        fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Connection::poll_flush(&mut self, cx)
+        }
+
+        /// Ends our half; see [`Connection::poll_close`].
+        fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+            self.poll_close(cx)
         }
     }
 

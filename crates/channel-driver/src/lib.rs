@@ -10,6 +10,7 @@ mod background;
 mod client;
 mod endpoint;
 mod error;
+mod forward;
 mod halves;
 mod handshake;
 mod inbound;
@@ -20,11 +21,15 @@ mod machine;
 pub mod runtime;
 mod server;
 mod session;
+mod shared;
 mod state;
 
 pub use client::{Attach, Client, Exec};
 pub use endpoint::Endpoint;
 pub use error::Error;
+pub use forward::{
+    Connection, Forward, ForwardServer, Listener, ListenerState, PendingConnection, PortForward,
+};
 pub use halves::{EndOfStdin, Reader, Writer};
 pub use machine::{Machine, Sorted};
 pub use server::{Incoming, ServerSession, accept};

@@ -15,6 +15,12 @@ pub enum Sorted<E> {
     Data(usize, Bytes),
     /// No more data for that reader.
     DataEnd(usize),
+    /// The peer says that this stream failed, and why: for the error of those who read or write it.
+    Failed(usize, io::ErrorKind, String),
+    /// The writer of this index has room again.
+    Writable(usize),
+    /// The peer wants a connection, of this index, to a port.
+    Connect(usize, u16),
     /// The terminal's new size.
     Size(TerminalSize),
     /// The session is over.
@@ -48,6 +54,16 @@ pub trait Machine: Send + 'static {
 
     /// The next event.
     fn poll(&mut self) -> Option<Sorted<Self::Ended>>;
+
+    /// The next event, bytes having come: [`handle_input`](Self::handle_input) and then [`poll`](Self::poll).
+    ///
+    /// # Errors
+    /// As [`handle_input`](Self::handle_input).
+    #[inline]
+    fn next(&mut self, now: Instant, input: &mut BytesMut) -> Result<Option<Sorted<Self::Ended>>, Error> {
+        self.handle_input(now, input)?;
+        Ok(self.poll())
+    }
 
     /// What is to be written.
     fn transmit(&mut self) -> &mut Transmit;
@@ -89,8 +105,17 @@ pub trait Machine: Send + 'static {
 
 /// What the two ends of exec and attach have in common.
 macro_rules! session {
-    () => {
+    ($sorted:ident) => {
         #[inline]
+        fn poll(&mut self) -> Option<Sorted<Self::Ended>> {
+            self.poll_event().map($sorted)
+        }
+
+        #[inline]
+        fn next(&mut self, now: Instant, input: &mut BytesMut) -> Result<Option<Sorted<Self::Ended>>, Error> {
+            Ok(self.next_event(now, input)?.map($sorted))
+        }
+
         fn handle_input(&mut self, now: Instant, input: &mut BytesMut) -> Result<(), Error> {
             self.handle_input(now, input)
         }
@@ -129,17 +154,7 @@ macro_rules! session {
 impl Machine for ClientSession {
     type Ended = Outcome;
 
-    session!();
-
-    #[inline]
-    fn poll(&mut self) -> Option<Sorted<Outcome>> {
-        Some(match self.poll_event()? {
-            ClientEvent::Output(output, data) => Sorted::Data(index(output), data),
-            ClientEvent::OutputClosed(output) => Sorted::DataEnd(index(output)),
-            ClientEvent::Ended(outcome) => Sorted::End(outcome),
-            _ => Sorted::Nothing,
-        })
-    }
+    session!(sort_client);
 
     /// A client leaves it to the server to end the stream.
     fn ends_stream(&self) -> bool {
@@ -183,18 +198,7 @@ impl Machine for ClientSession {
 impl Machine for ServerSession {
     type Ended = Option<CloseReason>;
 
-    session!();
-
-    #[inline]
-    fn poll(&mut self) -> Option<Sorted<Option<CloseReason>>> {
-        Some(match self.poll_event()? {
-            ServerEvent::Stdin(data) => Sorted::Data(0, data),
-            ServerEvent::StdinClosed => Sorted::DataEnd(0),
-            ServerEvent::Resize(size) => Sorted::Size(size),
-            ServerEvent::Ended(close) => Sorted::End(close),
-            _ => Sorted::Nothing,
-        })
-    }
+    session!(sort_server);
 
     /// A server ends the stream behind its close frame.
     fn ends_stream(&self) -> bool {
@@ -215,6 +219,27 @@ impl Machine for ServerSession {
     /// For a command's stdin, the end of the connection is the end of input.
     fn read_end(&self, _index: usize, _close: &Option<CloseReason>) -> io::Result<()> {
         Ok(())
+    }
+}
+
+#[inline]
+fn sort_client(event: ClientEvent) -> Sorted<Outcome> {
+    match event {
+        ClientEvent::Output(output, data) => Sorted::Data(index(output), data),
+        ClientEvent::OutputClosed(output) => Sorted::DataEnd(index(output)),
+        ClientEvent::Ended(outcome) => Sorted::End(outcome),
+        _ => Sorted::Nothing,
+    }
+}
+
+#[inline]
+fn sort_server(event: ServerEvent) -> Sorted<Option<CloseReason>> {
+    match event {
+        ServerEvent::Stdin(data) => Sorted::Data(0, data),
+        ServerEvent::StdinClosed => Sorted::DataEnd(0),
+        ServerEvent::Resize(size) => Sorted::Size(size),
+        ServerEvent::Ended(close) => Sorted::End(close),
+        _ => Sorted::Nothing,
     }
 }
 

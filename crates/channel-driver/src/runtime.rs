@@ -3,6 +3,7 @@
 use std::{
     future::Future,
     io::{self, IoSlice},
+    net::SocketAddr,
     task::{Context, Poll},
     time::Instant,
 };
@@ -49,6 +50,21 @@ pub trait Timer: Send + 'static {
     fn poll_until(&mut self, cx: &mut Context<'_>, deadline: Instant) -> Poll<()>;
 }
 
+/// A TCP listener.
+pub trait Accept: Send + 'static {
+    /// What it accepts, with `TCP_NODELAY`.
+    type Stream: Transport;
+
+    /// The next connection.
+    fn poll_accept(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Self::Stream>>;
+
+    /// Where it listens.
+    ///
+    /// # Errors
+    /// The operating system's.
+    fn local_addr(&self) -> io::Result<SocketAddr>;
+}
+
 /// An async runtime: everything that the driver wants of one.
 pub trait Runtime: Send + Sync + Unpin + 'static {
     /// Its TCP stream.
@@ -64,6 +80,12 @@ pub trait Runtime: Send + Sync + Unpin + 'static {
 
     /// Runs a future to its end, in the background.
     fn spawn(future: impl Future<Output = ()> + Send + 'static);
+
+    /// Its TCP listener.
+    type Listener: Accept<Stream = Self::Stream>;
+
+    /// Listens on a local address.
+    fn listen(address: SocketAddr) -> impl Future<Output = io::Result<Self::Listener>> + Send;
 
     /// Opens a TCP connection to the first of the host's addresses that answers, with `TCP_NODELAY`.
     fn connect(host: &str, port: u16) -> impl Future<Output = io::Result<Self::Stream>> + Send;

@@ -12,12 +12,12 @@ use channel_proto::{
 use http::{Request, Response};
 
 use crate::{
-    Error,
+    Error, ForwardServer,
     background::Background,
     halves::{Handle, Reader, Writer},
     handshake,
     runtime::{Runtime, Transport},
-    state::Shared,
+    shared::Shared,
 };
 
 /// Reads a request from a connection that just came in; `None` if it ended without one. A head that cannot be read is answered, and an error here.
@@ -89,6 +89,28 @@ impl<T: Transport> Incoming<T> {
         handshake::write_all(&mut self.stream, &mut accepted.head).await?;
         let session = ServerSession::over::<R>(self.stream, self.rest, accepted.subprotocol, streams, config);
         Ok(Some(session))
+    }
+}
+
+impl<T: Transport> Incoming<T> {
+    /// Takes the upgrade of a port-forward, to the tunnel or to SPDY, whichever is asked for; or answers that it cannot be, and gives `None`.
+    ///
+    /// # Errors
+    /// The connection failed.
+    pub async fn accept_forward<R: Runtime<Timer: Unpin>>(
+        mut self,
+        config: &SessionConfig,
+    ) -> io::Result<Option<ForwardServer>> {
+        let supported = [Subprotocol::Tunnel, Subprotocol::PortForward];
+        let mut accepted = match self.incoming.accept_port_forward(&[], &supported) {
+            Ok(accepted) => accepted,
+            Err(refusal) => {
+                self.respond(*refusal).await?;
+                return Ok(None);
+            }
+        };
+        handshake::write_all(&mut self.stream, &mut accepted.head).await?;
+        Ok(Some(ForwardServer::over::<R>(self.stream, self.rest, accepted.subprotocol, config)))
     }
 }
 

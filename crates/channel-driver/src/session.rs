@@ -20,7 +20,7 @@ use crate::{
     handshake::Upgraded,
     machine::index,
     runtime::{Runtime, Transport},
-    state::Shared,
+    shared::Shared,
 };
 
 /// A command that runs in a pod, or an attachment.

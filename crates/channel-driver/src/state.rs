@@ -1,18 +1,19 @@
 //! The state that the halves of a session and its background task share: the machine, the socket, and what was read and not taken.
 
 use std::{
+    collections::VecDeque,
     io::{self, IoSlice},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::Arc,
     task::{Context, Poll, Waker},
     time::{Duration, Instant},
 };
 
-use bytes::{Buf, BufMut, Bytes, BytesMut};
+use bytes::{Buf, BytesMut};
 use channel_proto::{Limits, Reading, TerminalSize, WriteError};
 
 use crate::{
     Error,
-    inbound::Inbound,
+    inbound::Inbounds,
     interest::{Half, Interest},
     machine::{Machine, Sorted},
     runtime::Transport,
@@ -21,9 +22,6 @@ use crate::{
 /// The spare room of a read buffer: small until a read fills it, so that a quiet session stays small.
 const SMALL_READ: usize = 4 << 10;
 const LARGE_READ: usize = 64 << 10;
-
-/// How many streams of one direction a session has at most: stdout and stderr.
-const HALVES: usize = 2;
 
 /// When somebody waits and the socket will wake nobody, since whoever read it last went off with what it got, the background
 /// task looks after this time. Not at once: that would be a hop for every read.
@@ -35,30 +33,24 @@ const READS_AT_ONCE: usize = 16;
 /// How many slices one write is given.
 const SLICES: usize = 16;
 
-/// What the halves of a session hold together.
-pub(crate) struct Shared<M: Machine> {
-    state: Mutex<State<M>>,
-    pub(crate) interest: Arc<Interest>,
-    now: fn() -> Instant,
-}
-
 /// The machine and its socket. Whoever locks it drives it.
 pub(crate) struct State<M: Machine> {
     pub(crate) machine: M,
     /// `None` once the connection is over and the last byte was written.
-    transport: Option<Box<dyn Transport>>,
-    interest: Arc<Interest>,
+    pub(crate) transport: Option<Box<dyn Transport>>,
+    pub(crate) interest: Arc<Interest>,
     readable: Waker,
     writable: Waker,
     input: BytesMut,
     read_size: usize,
-    inbound: [Inbound; HALVES],
-    unread_limit: usize,
+    pub(crate) inbound: Inbounds,
     reading: Reading,
     input_end: InputEnd,
     output_end: OutputEnd,
-    ended: Option<Result<M::Ended, Error>>,
-    size: Option<TerminalSize>,
+    pub(crate) ended: Option<Result<M::Ended, Error>>,
+    pub(crate) size: Option<TerminalSize>,
+    /// Connections that a peer asks for, with their ports.
+    pub(crate) connects: VecDeque<(usize, u16)>,
     /// When the background task's timer goes off.
     armed: Option<Instant>,
     /// When it should look at the socket, whatever the session's own timers say.
@@ -86,18 +78,16 @@ enum OutputEnd {
     Shut,
 }
 
-impl<M: Machine> Shared<M> {
-    /// `input` is what was read behind the upgrade's head.
+impl<M: Machine> State<M> {
     pub(crate) fn new(
         machine: M,
         transport: Box<dyn Transport>,
         input: BytesMut,
         limits: &Limits,
-        now: fn() -> Instant,
-    ) -> Arc<Self> {
-        let interest = Arc::new(Interest::default());
+        interest: &Arc<Interest>,
+    ) -> Self {
         let (readable, writable) = interest.io_wakers();
-        let state = State {
+        Self {
             machine,
             transport: Some(transport),
             interest: interest.clone(),
@@ -105,8 +95,7 @@ impl<M: Machine> Shared<M> {
             writable,
             input,
             read_size: SMALL_READ,
-            inbound: Default::default(),
-            unread_limit: limits.unread,
+            inbound: Inbounds::new(limits.unread),
             reading: Reading::Active,
             input_end: InputEnd::Open,
             output_end: OutputEnd::Open,
@@ -114,192 +103,11 @@ impl<M: Machine> Shared<M> {
             size: None,
             armed: None,
             look: None,
+            connects: VecDeque::new(),
             handles: 0,
-        };
-        Arc::new(Self { state: Mutex::new(state), interest, now })
-    }
-
-    /// A panic of an application's waker must not take every half with it, so poison is passed over: each method leaves a sound state.
-    pub(crate) fn lock(&self) -> MutexGuard<'_, State<M>> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    pub(crate) fn now(&self) -> Instant {
-        (self.now)()
-    }
-
-    /// Copies what came for a reader to `sink`, as much as is there without waiting. Nothing is the end of the stream.
-    pub(crate) fn poll_read(
-        &self,
-        cx: &mut Context<'_>,
-        index: usize,
-        sink: &mut impl BufMut,
-    ) -> Poll<io::Result<usize>> {
-        let mut copied = 0;
-        self.poll_with(cx, index, |inbound| {
-            copied += inbound.copy_to(sink);
-            if sink.has_remaining_mut() { Wants::More } else { Wants::Nothing }
-        })
-        .map_ok(|()| copied)
-    }
-
-    /// The next slice for a reader, as it came. An empty one is the end of the stream.
-    pub(crate) fn poll_chunk(&self, cx: &mut Context<'_>, index: usize) -> Poll<io::Result<Bytes>> {
-        let mut chunk = Bytes::new();
-        self.poll_with(cx, index, |inbound| {
-            chunk = inbound.take();
-            if chunk.is_empty() { Wants::More } else { Wants::Nothing }
-        })
-        .map_ok(|()| chunk)
-    }
-
-    /// Offers what came for a reader to `take` until it wants nothing more, or has something and more would have to be waited for.
-    fn poll_with(
-        &self,
-        cx: &mut Context<'_>,
-        index: usize,
-        mut take: impl FnMut(&mut Inbound) -> Wants,
-    ) -> Poll<io::Result<()>> {
-        let now = self.now();
-        let mut state = self.lock();
-        let mut got = Got::Nothing;
-        loop {
-            let before = state.inbound[index].len();
-            if before > 0 {
-                got = Got::Something;
-            }
-            if take(&mut state.inbound[index]) == Wants::Nothing {
-                break;
-            }
-            if state.parse(now, Some(index)) {
-                continue;
-            }
-            if got == Got::Something {
-                break;
-            }
-            if let Some(end) = state.read_end(index) {
-                return Poll::Ready(end);
-            }
-            state.interest.wait(Half::Reader(index), cx.waker());
-            if state.fill().is_pending() {
-                return Poll::Pending;
-            }
-        }
-        state.interest.done(Half::Reader(index));
-        state.after(now);
-        Poll::Ready(Ok(()))
-    }
-
-    /// Writes some of `data` to a stream; `write` puts it into the session and tells how much it took.
-    pub(crate) fn poll_write<T>(
-        &self,
-        cx: &mut Context<'_>,
-        index: usize,
-        mut write: impl FnMut(&mut M) -> Result<T, WriteError>,
-    ) -> Poll<io::Result<T>> {
-        let now = self.now();
-        let mut state = self.lock();
-        loop {
-            state.check_writable()?;
-            match write(&mut state.machine) {
-                Ok(taken) => {
-                    state.interest.done(Half::Writer(index));
-                    let _ = state.flush();
-                    state.peek(now);
-                    return Poll::Ready(Ok(taken));
-                }
-                Err(WriteError::Blocked) => {
-                    state.interest.wait(Half::Writer(index), cx.waker());
-                    state.peek(now);
-                    if state.flush().is_pending() && state.is_full() {
-                        return Poll::Pending;
-                    }
-                }
-                Err(error) => return Poll::Ready(Err(broken(error))),
-            }
         }
     }
 
-    /// Waits until everything queued so far was given to the socket.
-    pub(crate) fn poll_flush(&self, cx: &mut Context<'_>, index: usize) -> Poll<io::Result<()>> {
-        let now = self.now();
-        let mut state = self.lock();
-        state.interest.wait(Half::Writer(index), cx.waker());
-        if state.flush().is_pending() {
-            state.peek(now);
-            return Poll::Pending;
-        }
-        state.interest.done(Half::Writer(index));
-        state.check_writable()?;
-        Poll::Ready(Ok(()))
-    }
-
-    /// Runs a command of the session, and sends what it put out.
-    pub(crate) fn command<T>(&self, command: impl FnOnce(&mut M, Instant) -> T) -> T {
-        let now = self.now();
-        let mut state = self.lock();
-        let result = command(&mut state.machine, now);
-        let _ = state.flush();
-        state.after(now);
-        result
-    }
-
-    /// The end of the session, once it came. Reads what is there to read, as far as the readers allow.
-    pub(crate) fn poll_ended(&self, cx: &mut Context<'_>) -> Poll<Result<M::Ended, Error>> {
-        let now = self.now();
-        let mut state = self.lock();
-        state.interest.watch(cx.waker());
-        state.pump(now);
-        state.ended.clone().map_or(Poll::Pending, Poll::Ready)
-    }
-
-    /// The end of the session and of the connection under it: everything was written.
-    pub(crate) fn poll_closed(&self, cx: &mut Context<'_>) -> Poll<Result<M::Ended, Error>> {
-        let now = self.now();
-        let mut state = self.lock();
-        state.interest.watch(cx.waker());
-        state.pump(now);
-        match (&state.transport, &state.ended) {
-            (None, Some(ended)) => Poll::Ready(ended.clone()),
-            _ => Poll::Pending,
-        }
-    }
-
-    /// The terminal's newest size, if it changed since it was last asked for; `None` at the end of the session.
-    pub(crate) fn poll_size(&self, cx: &mut Context<'_>) -> Poll<Option<TerminalSize>> {
-        let now = self.now();
-        let mut state = self.lock();
-        state.interest.watch(cx.waker());
-        state.pump(now);
-        match state.size.take() {
-            Some(size) => Poll::Ready(Some(size)),
-            None if state.ended.is_some() => Poll::Ready(None),
-            None => Poll::Pending,
-        }
-    }
-
-    /// Nobody reads this stream any more: what comes for it is dropped, so that it holds up nothing else.
-    pub(crate) fn discard(&self, index: usize) {
-        let mut state = self.lock();
-        state.inbound[index].discard();
-        state.interest.wake_background();
-    }
-}
-
-/// Whether a reader takes more.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Wants {
-    More,
-    Nothing,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Got {
-    Something,
-    Nothing,
-}
-
-impl<M: Machine> State<M> {
     /// Everything that can be done without waiting for anybody: write, read as far as the readers allow, and end.
     pub(crate) fn pump(&mut self, now: Instant) {
         let _ = self.flush();
@@ -319,7 +127,7 @@ impl<M: Machine> State<M> {
     }
 
     /// Reads what is there without waiting, so that a writer notices the end of the session.
-    fn peek(&mut self, now: Instant) {
+    pub(crate) fn peek(&mut self, now: Instant) {
         while self.parse(now, None) {}
         if self.ended.is_none() && self.input.is_empty() {
             let _ = self.fill();
@@ -332,36 +140,46 @@ impl<M: Machine> State<M> {
     ///
     /// A reader whose unread data reached the limit stops everything that comes behind it, unless it is `wanted` by just this reader, who has
     /// taken all of it.
-    fn parse(&mut self, now: Instant, wanted: Option<usize>) -> bool {
+    pub(crate) fn parse(&mut self, now: Instant, wanted: Option<usize>) -> bool {
         if self.ended.is_some() {
             return false;
         }
-        if self.is_unread(wanted) {
+        if self.inbound.is_full(wanted) {
             self.set_reading(now, Reading::Paused);
             return false;
         }
         self.set_reading(now, Reading::Active);
-        if let Err(error) = self.machine.handle_input(now, &mut self.input) {
-            self.end(Err(error.into()));
-            return false;
-        }
-        let event = match self.machine.poll() {
-            None if self.input_end == InputEnd::Reached => {
+        let event = match self.machine.next(now, &mut self.input) {
+            Ok(None) if self.input_end == InputEnd::Reached => {
                 self.input_end = InputEnd::Told;
                 self.machine.handle_eof();
                 self.machine.poll()
             }
-            event => event,
+            Ok(event) => event,
+            Err(error) => {
+                self.end(Err(error.into()));
+                return false;
+            }
         };
         match event {
             None => return false,
             Some(Sorted::Data(index, data)) => {
-                self.inbound[index].push(data);
+                self.inbound.push(index, data);
                 self.wake_reader(index, wanted);
             }
             Some(Sorted::DataEnd(index)) => {
-                self.inbound[index].end();
+                self.inbound.end(index);
                 self.wake_reader(index, wanted);
+            }
+            Some(Sorted::Failed(index, kind, why)) => {
+                self.inbound.fail(index, kind, why);
+                self.interest.wake(Half::Reader(index));
+                self.interest.wake(Half::Writer(index));
+            }
+            Some(Sorted::Writable(index)) => self.interest.wake(Half::Writer(index)),
+            Some(Sorted::Connect(index, port)) => {
+                self.connects.push_back((index, port));
+                self.interest.wake_watchers();
             }
             Some(Sorted::Size(size)) => {
                 self.size = Some(size);
@@ -371,11 +189,6 @@ impl<M: Machine> State<M> {
             Some(Sorted::Nothing) => {}
         }
         true
-    }
-
-    /// Whether a reader other than this one left so much that nothing more may come.
-    fn is_unread(&self, except: Option<usize>) -> bool {
-        (0..HALVES).any(|index| self.inbound[index].len() >= self.unread_limit && Some(index) != except)
     }
 
     fn wake_reader(&self, index: usize, wanted: Option<usize>) {
@@ -392,8 +205,11 @@ impl<M: Machine> State<M> {
     }
 
     /// Reads from the socket once. Pending also when there is no point in reading: somebody must take what came first, or nothing comes any more.
-    fn fill(&mut self) -> Poll<()> {
+    pub(crate) fn fill(&mut self) -> Poll<()> {
         if self.reading == Reading::Paused || self.input_end != InputEnd::Open || self.ended.is_some() {
+            return Poll::Pending;
+        }
+        if self.interest.is_socket_watched() {
             return Poll::Pending;
         }
         let Some(transport) = &mut self.transport else { return Poll::Pending };
@@ -401,9 +217,13 @@ impl<M: Machine> State<M> {
             self.input.reserve(self.read_size);
         }
         let spare = self.input.capacity() - self.input.len();
-        match transport.poll_read(&mut Context::from_waker(&self.readable), &mut self.input) {
+        self.interest.watch_socket();
+        let read = transport.poll_read(&mut Context::from_waker(&self.readable), &mut self.input);
+        if read.is_ready() {
+            self.interest.unwatch_socket();
+        }
+        match read {
             Poll::Pending => {
-                self.interest.socket_watched();
                 if self.input.is_empty() && self.input.capacity() > SMALL_READ {
                     self.input = BytesMut::new();
                 }
@@ -479,8 +299,8 @@ impl<M: Machine> State<M> {
     }
 
     /// What is due after anything happened.
-    fn after(&mut self, now: Instant) {
-        if self.reading == Reading::Paused && !self.is_unread(None) {
+    pub(crate) fn after(&mut self, now: Instant) {
+        if self.reading == Reading::Paused && !self.inbound.is_full(None) {
             // Whoever waits for what comes behind the data that was just taken has no waker at the socket.
             self.set_reading(now, Reading::Active);
             self.interest.wake_all();
@@ -507,6 +327,7 @@ impl<M: Machine> State<M> {
     /// The time of a timer came.
     pub(crate) fn handle_timeout(&mut self, now: Instant) {
         self.look = None;
+        self.interest.unwatch_socket();
         if self.ended.is_some() {
             return;
         }
@@ -546,14 +367,14 @@ impl<M: Machine> State<M> {
         self.machine.transmit().release();
     }
 
-    fn is_full(&mut self) -> bool {
+    pub(crate) fn is_full(&mut self) -> bool {
         !self.machine.transmit().is_empty()
     }
 
     /// How reading a stream ends, if it has.
-    fn read_end(&mut self, index: usize) -> Option<io::Result<()>> {
-        if self.inbound[index].is_ended() {
-            return Some(Ok(()));
+    pub(crate) fn read_end(&mut self, index: usize) -> Option<io::Result<()>> {
+        if let Some(end) = self.inbound.end_of(index) {
+            return Some(end);
         }
         Some(match self.ended.as_ref()? {
             Err(error) => Err(error.clone().into()),
@@ -561,7 +382,8 @@ impl<M: Machine> State<M> {
         })
     }
 
-    fn check_writable(&self) -> io::Result<()> {
+    pub(crate) fn check_writable(&self, index: usize) -> io::Result<()> {
+        self.inbound.failure_of(index)?;
         match &self.ended {
             Some(Err(error)) => Err(error.clone().into()),
             Some(Ok(_)) => Err(broken(WriteError::Ended)),
@@ -571,7 +393,7 @@ impl<M: Machine> State<M> {
     }
 }
 
-fn broken(error: WriteError) -> io::Error {
+pub(crate) fn broken(error: WriteError) -> io::Error {
     io::Error::new(io::ErrorKind::BrokenPipe, error)
 }
 

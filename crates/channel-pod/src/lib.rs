@@ -14,6 +14,7 @@
 //! # }
 //! ```
 
+mod forward;
 mod process;
 mod rest;
 mod serve;

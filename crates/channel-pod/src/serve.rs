@@ -17,6 +17,7 @@ use tokio::{
 };
 
 use crate::{
+    forward,
     process::{MainProcess, ProcessSpec},
     rest::{self, PodFacts, Refusal},
     session::{self, Started},
@@ -66,7 +67,14 @@ async fn connection(stream: TcpStream, facts: &Facts) -> io::Result<()> {
     };
     let Some(incoming) = read? else { return Ok(()) };
     let (request, container) = match facts.judge(&incoming) {
-        Ok(wanted) => wanted,
+        Ok(Wanted::Command(request, container)) => (request, container),
+        Ok(Wanted::Forward) => {
+            let forward = bounded(incoming.accept_forward::<Tokio>(&facts.session)).await?;
+            if let Some(forward) = forward {
+                forward::run(forward, &facts.pod.name).await;
+            }
+            return Ok(());
+        }
         Err(answer) => return bounded(incoming.respond(*answer)).await,
     };
     let accepted = incoming.accept::<Tokio>(&facts.subprotocols, request.streams, &facts.session);
@@ -81,22 +89,32 @@ async fn bounded<T>(answer: impl Future<Output = io::Result<T>>) -> io::Result<T
     timeout(CLIENT_TIME, answer).await?
 }
 
+/// What a client may have.
+enum Wanted {
+    /// A command in a container, or an attachment to it.
+    Command(PodRequest, String),
+    /// The ports of the pod, which has but one network.
+    Forward,
+}
+
 impl Facts {
     /// What to run in which container; or the answer to anything else, in the order of the real server.
-    fn judge(
-        &self,
-        incoming: &Incoming<Io<TcpStream>>,
-    ) -> Result<(PodRequest, String), Box<Response<Bytes>>> {
+    fn judge(&self, incoming: &Incoming<Io<TcpStream>>) -> Result<Wanted, Box<Response<Bytes>>> {
         if !self.is_authentic(incoming) {
             return Err(Box::new(Refusal::unauthorized().into_response()));
         }
         let request = match incoming.pod_request() {
-            Ok(Some(request)) if request.action.service() == Service::RemoteCommand => request,
-            Ok(_) => return Err(Box::new(rest::answer(&self.pod, incoming.request()))),
+            Ok(Some(request)) => request,
+            Ok(None) => return Err(Box::new(rest::answer(&self.pod, incoming.request()))),
             Err(error) => return Err(Box::new(text(StatusCode::BAD_REQUEST, error.to_string()))),
         };
-        let container = self.container(&request).map_err(|refusal| Box::new(refusal.into_response()))?;
-        Ok((request, container))
+        let refuse = |refusal: Refusal| Box::new(refusal.into_response());
+        if request.action.service() == Service::PortForward {
+            self.pod.check(&request.namespace, &request.pod).map_err(refuse)?;
+            return Ok(Wanted::Forward);
+        }
+        let container = self.container(&request).map_err(refuse)?;
+        Ok(Wanted::Command(request, container))
     }
 
     /// The token may come as every client sends it, or in the path, as [`Pod::kubectl_url`](crate::Pod::kubectl_url) has it.

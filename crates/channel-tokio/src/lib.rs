@@ -29,20 +29,21 @@
 use std::{
     future::Future,
     io::{self, IoSlice},
+    net::SocketAddr,
     pin::Pin,
     task::{Context, Poll},
     time::Instant,
 };
 
 use bytes::BytesMut;
-use channel_driver::runtime::{Runtime, Timer, Transport};
+use channel_driver::runtime::{Accept, Runtime, Timer, Transport};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
-    net::TcpStream,
+    net::{TcpListener, TcpStream},
     time::{Sleep, sleep_until},
 };
 
-pub use channel_driver::{EndOfStdin, Endpoint, Error, Output, Session};
+pub use channel_driver::{Connection, EndOfStdin, Endpoint, Error, Listener, ListenerState, Output, Session};
 pub use channel_proto::{
     BearerToken, CloseReason, HeartbeatConfig, Limits, Outcome, PodRequest, SessionConfig, Status, Streams,
     Subprotocol, TerminalSize,
@@ -54,6 +55,10 @@ pub type Client = channel_driver::Client<Tokio>;
 pub type Exec = channel_driver::Exec<Tokio>;
 /// An attachment to the main process of a pod.
 pub type Attach = channel_driver::Attach<Tokio>;
+/// A port-forward to a pod.
+pub type Forward = channel_driver::Forward<Tokio>;
+/// A port-forward that is about to start.
+pub type PortForward = channel_driver::PortForward<Tokio>;
 /// A command's stdin. `shutdown` ends it.
 pub type Stdin = channel_driver::Writer<channel_proto::ClientSession>;
 /// A command's stdout or stderr.
@@ -61,7 +66,7 @@ pub type Stdout = channel_driver::Reader<channel_proto::ClientSession>;
 
 /// The server's side.
 pub mod server {
-    pub use channel_driver::{Incoming, ServerSession, accept};
+    pub use channel_driver::{ForwardServer, Incoming, PendingConnection, ServerSession, accept};
 
     /// What the client sends to a command.
     pub type Stdin = channel_driver::Reader<channel_proto::ServerSession>;
@@ -76,6 +81,7 @@ pub struct Tokio;
 impl Runtime for Tokio {
     type Stream = Io<TcpStream>;
     type Timer = TokioTimer;
+    type Listener = Listening;
 
     fn now() -> Instant {
         tokio::time::Instant::now().into_std()
@@ -89,10 +95,32 @@ impl Runtime for Tokio {
         tokio::spawn(future);
     }
 
+    async fn listen(address: SocketAddr) -> io::Result<Listening> {
+        Ok(Listening(TcpListener::bind(address).await?))
+    }
+
     async fn connect(host: &str, port: u16) -> io::Result<Io<TcpStream>> {
         let stream = TcpStream::connect((host, port)).await?;
         stream.set_nodelay(true)?;
         Ok(Io(stream))
+    }
+}
+
+/// A listener of tokio's.
+#[derive(Debug)]
+pub struct Listening(TcpListener);
+
+impl Accept for Listening {
+    type Stream = Io<TcpStream>;
+
+    fn poll_accept(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Io<TcpStream>>> {
+        let (stream, _) = std::task::ready!(self.0.poll_accept(cx))?;
+        stream.set_nodelay(true)?;
+        Poll::Ready(Ok(Io(stream)))
+    }
+
+    fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.0.local_addr()
     }
 }
 

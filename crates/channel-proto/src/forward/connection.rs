@@ -10,6 +10,11 @@ use crate::spdy::StreamId;
 pub struct ConnectionId(pub(super) u32);
 
 impl ConnectionId {
+    /// The id of this number. One that names no connection is as one that was forgotten.
+    pub fn from_index(index: usize) -> Self {
+        Self(u32::try_from(index).unwrap_or(u32::MAX))
+    }
+
     /// Its number, for tables.
     pub fn index(self) -> usize {
         self.0 as usize

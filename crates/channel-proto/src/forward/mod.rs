@@ -65,6 +65,17 @@ pub enum ForwardEvent {
     Ended(Option<CloseReason>),
 }
 
+impl ForwardEvent {
+    /// The connection that it is about, if it is about one.
+    pub fn connection(&self) -> Option<ConnectionId> {
+        match self {
+            Self::Connect(id, _) | Self::Data(id, _) | Self::Failed(id, _) => Some(*id),
+            Self::End(id) | Self::Reset(id) | Self::Writable(id) => Some(*id),
+            Self::GoingAway | Self::Ended(_) => None,
+        }
+    }
+}
+
 /// Why a command was not obeyed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
@@ -131,6 +142,11 @@ impl Forward {
     /// How many connections there are that were not forgotten.
     pub fn connections(&self) -> usize {
         self.streams.connections()
+    }
+
+    /// Whether it takes no more connections.
+    pub fn is_going_away(&self) -> bool {
+        self.life != Life::Running || self.failed.is_some() || self.wire.spdy.is_going_away()
     }
 
     /// Whether we closed it, so that nothing is sent any more.
@@ -255,9 +271,16 @@ impl Forward {
         self.streams.fail(id, why, &mut self.wire.spdy);
     }
 
+    /// Breaks a connection off, in both directions and at once.
+    pub fn reset(&mut self, id: ConnectionId) {
+        self.streams.reset(id, &mut self.wire.spdy);
+    }
+
     /// The application is done with a connection: if it is not over, it is broken off. Its id may be used for another one.
     pub fn forget(&mut self, id: ConnectionId) {
         self.streams.forget(id, &mut self.wire.spdy);
+        // Whoever has the id next must not hear of this one.
+        self.events.retain(|event| event.connection() != Some(id));
     }
 
     /// Ends the forward: every connection is over, and the peer is told.

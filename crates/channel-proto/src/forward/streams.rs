@@ -330,6 +330,15 @@ impl Streams {
         let _ = spdy.finish(connection.data);
     }
 
+    pub(super) fn reset(&mut self, id: ConnectionId, spdy: &mut Spdy) {
+        if let Some(connection) = self.get(id) {
+            connection.peer = Peer::Settled;
+            let (error, data) = (connection.error, connection.data);
+            spdy.abort(data, ResetStatus::CANCEL);
+            spdy.reset(error, ResetStatus::CANCEL);
+        }
+    }
+
     pub(super) fn forget(&mut self, id: ConnectionId, spdy: &mut Spdy) {
         let Some(connection) = self.connections.get_mut(id.index()).and_then(Option::take) else { return };
         for stream in [connection.data, connection.error] {

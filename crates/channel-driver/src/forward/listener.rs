@@ -1,0 +1,260 @@
+//! A local port that leads to a port of a pod.
+
+use std::{
+    fmt,
+    future::{Future, poll_fn},
+    io,
+    net::SocketAddr,
+    pin::pin,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    task::{Poll, Waker},
+    time::Duration,
+};
+
+use super::{Forward, copy::copy};
+use crate::{
+    Error, handshake,
+    runtime::{Accept, Runtime, Timer},
+};
+
+/// The first pause before connecting again, and the longest.
+const PAUSES: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(30));
+
+/// A local port that leads to a port of a pod, until it is dropped. Connections that were accepted go on to their own ends.
+pub struct Listener {
+    address: SocketAddr,
+    status: Arc<Status>,
+}
+
+/// How a listener is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ListenerState {
+    /// What connects is forwarded.
+    Connected,
+    /// The connection to the pod was lost; what connects meanwhile waits.
+    Reconnecting {
+        /// How often it was tried since.
+        attempts: u32,
+        /// Why it was lost, or why the last attempt failed.
+        why: String,
+    },
+    /// The local port is gone.
+    Failed(String),
+}
+
+/// What a listener and its tasks share.
+struct Status {
+    inner: Mutex<Inner>,
+    closed: AtomicBool,
+}
+
+struct Inner {
+    state: ListenerState,
+    /// Counts the changes, so that a watcher knows what it has seen.
+    version: u64,
+    watchers: Vec<Waker>,
+    /// Errors of single connections, the newest first to be told.
+    failures: Vec<String>,
+}
+
+/// How many failures of single connections are kept for whoever asks.
+const FAILURES: usize = 64;
+
+impl Listener {
+    pub(super) async fn start<R: Runtime<Timer: Unpin>>(
+        forward: Forward<R>,
+        address: SocketAddr,
+        port: u16,
+    ) -> Result<Self, Error> {
+        let listener = R::listen(address).await?;
+        let address = listener.local_addr()?;
+        let inner =
+            Inner { state: ListenerState::Connected, version: 0, watchers: Vec::new(), failures: Vec::new() };
+        let status = Arc::new(Status { inner: Mutex::new(inner), closed: AtomicBool::new(false) });
+        R::spawn(serve::<R>(listener, forward.clone(), port, status.clone()));
+        R::spawn(keep_connected(forward, status.clone()));
+        Ok(Self { address, status })
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// How it is.
+    pub fn state(&self) -> ListenerState {
+        self.status.lock().state.clone()
+    }
+
+    /// Waits until its state is another than `seen`, and tells it.
+    pub async fn changed(&self, seen: &ListenerState) -> ListenerState {
+        poll_fn(|cx| {
+            let mut inner = self.status.lock();
+            if inner.state != *seen {
+                return Poll::Ready(inner.state.clone());
+            }
+            inner.watchers.push(cx.waker().clone());
+            Poll::Pending
+        })
+        .await
+    }
+
+    /// What single connections failed with since this was last asked. The others went on.
+    pub fn take_failures(&self) -> Vec<String> {
+        std::mem::take(&mut self.status.lock().failures)
+    }
+}
+
+impl Drop for Listener {
+    fn drop(&mut self) {
+        self.status.closed.store(true, Ordering::Release);
+        self.status.wake();
+    }
+}
+
+impl fmt::Debug for Listener {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Listener").field("address", &self.address).finish_non_exhaustive()
+    }
+}
+
+impl Status {
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn wake(&self) {
+        let watchers = std::mem::take(&mut self.lock().watchers);
+        watchers.into_iter().for_each(Waker::wake);
+    }
+
+    fn set(&self, state: ListenerState) {
+        let mut inner = self.lock();
+        inner.state = state;
+        inner.version += 1;
+        drop(inner);
+        self.wake();
+    }
+
+    fn fail_one(&self, error: &io::Error) {
+        let mut inner = self.lock();
+        if inner.failures.len() < FAILURES {
+            inner.failures.push(error.to_string());
+        }
+        drop(inner);
+        self.wake();
+    }
+
+    /// Runs `future`, unless the listener is dropped before it ends.
+    async fn unless_closed<T>(&self, future: impl Future<Output = T>) -> Option<T> {
+        let mut future = pin!(future);
+        poll_fn(|cx| {
+            self.lock().watchers.push(cx.waker().clone());
+            if self.closed.load(Ordering::Acquire) {
+                return Poll::Ready(None);
+            }
+            future.as_mut().poll(cx).map(Some)
+        })
+        .await
+    }
+}
+
+/// Accepts until the listener is dropped or its port is gone.
+async fn serve<R: Runtime<Timer: Unpin>>(
+    mut listener: R::Listener,
+    forward: Forward<R>,
+    port: u16,
+    status: Arc<Status>,
+) {
+    loop {
+        match status.unless_closed(poll_fn(|cx| listener.poll_accept(cx))).await {
+            None => return,
+            Some(Ok(mut local)) => {
+                let (forward, status) = (forward.clone(), status.clone());
+                R::spawn(async move {
+                    let Some(remote) = connect(&forward, port, &status).await else { return };
+                    let mut remote = remote;
+                    if let Err(error) = copy(&mut local, &mut remote).await {
+                        status.fail_one(&error);
+                    }
+                });
+            }
+            Some(Err(error)) if is_passing(&error) => pause::<R>(PAUSES.0).await,
+            Some(Err(error)) => return status.set(ListenerState::Failed(error.to_string())),
+        }
+    }
+}
+
+/// Connects to the pod's port, however often the connection to the pod has to be opened for it.
+async fn connect<R: Runtime<Timer: Unpin>>(
+    forward: &Forward<R>,
+    port: u16,
+    status: &Status,
+) -> Option<super::Connection> {
+    let mut backoff = Backoff::new();
+    loop {
+        match status.unless_closed(forward.connect(port)).await? {
+            Ok(connection) => return Some(connection),
+            Err(_) => status.unless_closed(pause::<R>(backoff.next())).await?,
+        }
+    }
+}
+
+/// Opens the connection to the pod again whenever it was lost, before anybody asks for it.
+async fn keep_connected<R: Runtime<Timer: Unpin>>(forward: Forward<R>, status: Arc<Status>) {
+    let mut backoff = Backoff::new();
+    let mut attempts = 0;
+    loop {
+        let Some(link) = status.unless_closed(forward.pool.link()).await else { return };
+        let why = match link {
+            Ok(link) => {
+                if attempts > 0 {
+                    status.set(ListenerState::Connected);
+                }
+                (backoff, attempts) = (Backoff::new(), 0);
+                let Some(why) = status.unless_closed(link.lost()).await else { return };
+                why
+            }
+            Err(error) => error.to_string(),
+        };
+        status.set(ListenerState::Reconnecting { attempts, why });
+        attempts += 1;
+        if status.unless_closed(pause::<R>(backoff.next())).await.is_none() {
+            return;
+        }
+    }
+}
+
+/// Pauses that double up to the longest, each shortened at random by up to a half, so that many clients of one server do not come back at once.
+struct Backoff {
+    next: Duration,
+}
+
+impl Backoff {
+    fn new() -> Self {
+        Self { next: PAUSES.0 }
+    }
+
+    fn next(&mut self) -> Duration {
+        let pause = self.next;
+        self.next = (pause * 2).min(PAUSES.1);
+        // Without entropy they come back together, and that is all.
+        let random = handshake::entropy::<1>().map_or(0, |[byte]| byte);
+        pause - pause * u32::from(random) / 512
+    }
+}
+
+async fn pause<R: Runtime>(length: Duration) {
+    let until = R::now() + length;
+    let mut timer = R::timer();
+    poll_fn(|cx| timer.poll_until(cx, until)).await;
+}
+
+/// Whether accepting may succeed later: the client was gone already, or the system is short of something.
+fn is_passing(error: &io::Error) -> bool {
+    !matches!(error.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::NotConnected)
+}

@@ -1,0 +1,243 @@
+//! What the halves of a session do with the state they share.
+
+use std::{
+    io,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    task::{Context, Poll},
+    time::Instant,
+};
+
+use bytes::{BufMut, Bytes, BytesMut};
+use channel_proto::{Limits, TerminalSize, WriteError};
+
+use crate::{
+    Error,
+    inbound::Inbound,
+    interest::{Half, Interest},
+    machine::Machine,
+    runtime::Transport,
+    state::{State, broken},
+};
+
+/// What the halves of a session hold together.
+pub(crate) struct Shared<M: Machine> {
+    state: Mutex<State<M>>,
+    pub(crate) interest: Arc<Interest>,
+    now: fn() -> Instant,
+}
+
+impl<M: Machine> Shared<M> {
+    /// `input` is what was read behind the upgrade's head.
+    pub(crate) fn new(
+        machine: M,
+        transport: Box<dyn Transport>,
+        input: BytesMut,
+        limits: &Limits,
+        now: fn() -> Instant,
+    ) -> Arc<Self> {
+        let interest = Arc::new(Interest::default());
+        let state = State::new(machine, transport, input, limits, &interest);
+        Arc::new(Self { state: Mutex::new(state), interest, now })
+    }
+
+    /// A panic of an application's waker must not take every half with it, so poison is passed over: each method leaves a sound state.
+    pub(crate) fn lock(&self) -> MutexGuard<'_, State<M>> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn now(&self) -> Instant {
+        (self.now)()
+    }
+
+    /// Copies what came for a reader to `sink`, as much as is there without waiting. Nothing is the end of the stream.
+    pub(crate) fn poll_read(
+        &self,
+        cx: &mut Context<'_>,
+        index: usize,
+        sink: &mut impl BufMut,
+    ) -> Poll<io::Result<usize>> {
+        let mut copied = 0;
+        self.poll_with(cx, index, |inbound| {
+            copied += inbound.copy_to(sink);
+            if sink.has_remaining_mut() { Wants::More } else { Wants::Nothing }
+        })
+        .map_ok(|()| copied)
+    }
+
+    /// The next slice for a reader, as it came. An empty one is the end of the stream.
+    pub(crate) fn poll_chunk(&self, cx: &mut Context<'_>, index: usize) -> Poll<io::Result<Bytes>> {
+        let mut chunk = Bytes::new();
+        self.poll_with(cx, index, |inbound| {
+            chunk = inbound.take();
+            if chunk.is_empty() { Wants::More } else { Wants::Nothing }
+        })
+        .map_ok(|()| chunk)
+    }
+
+    /// Offers what came for a reader to `take` until it wants nothing more, or has something and more would have to be waited for.
+    fn poll_with(
+        &self,
+        cx: &mut Context<'_>,
+        index: usize,
+        mut take: impl FnMut(&mut Inbound) -> Wants,
+    ) -> Poll<io::Result<()>> {
+        let now = self.now();
+        let mut state = self.lock();
+        let mut got = Got::Nothing;
+        loop {
+            if state.inbound.len(index) > 0 {
+                got = Got::Something;
+            }
+            if state.inbound.with(index, &mut take) == Wants::Nothing {
+                break;
+            }
+            if state.parse(now, Some(index)) {
+                continue;
+            }
+            if got == Got::Something {
+                break;
+            }
+            if let Some(end) = state.read_end(index) {
+                return Poll::Ready(end);
+            }
+            state.interest.wait(Half::Reader(index), cx.waker());
+            if state.fill().is_pending() {
+                return Poll::Pending;
+            }
+        }
+        state.interest.done(Half::Reader(index));
+        state.after(now);
+        Poll::Ready(Ok(()))
+    }
+
+    /// Writes some of `data` to a stream; `write` puts it into the session and tells how much it took.
+    pub(crate) fn poll_write<T>(
+        &self,
+        cx: &mut Context<'_>,
+        index: usize,
+        mut write: impl FnMut(&mut M) -> Result<T, WriteError>,
+    ) -> Poll<io::Result<T>> {
+        let now = self.now();
+        let mut state = self.lock();
+        loop {
+            state.check_writable(index)?;
+            match write(&mut state.machine) {
+                Ok(taken) => {
+                    state.interest.done(Half::Writer(index));
+                    let _ = state.flush();
+                    state.peek(now);
+                    return Poll::Ready(Ok(taken));
+                }
+                Err(WriteError::Blocked) => {
+                    state.interest.wait(Half::Writer(index), cx.waker());
+                    state.peek(now);
+                    if state.flush().is_pending() && state.is_full() {
+                        return Poll::Pending;
+                    }
+                }
+                Err(error) => return Poll::Ready(Err(broken(error))),
+            }
+        }
+    }
+
+    /// Waits until everything queued so far was given to the socket.
+    pub(crate) fn poll_flush(&self, cx: &mut Context<'_>, index: usize) -> Poll<io::Result<()>> {
+        let now = self.now();
+        let mut state = self.lock();
+        state.interest.wait(Half::Writer(index), cx.waker());
+        if state.flush().is_pending() {
+            state.peek(now);
+            return Poll::Pending;
+        }
+        state.interest.done(Half::Writer(index));
+        state.check_writable(index)?;
+        Poll::Ready(Ok(()))
+    }
+
+    /// Runs a command of the session, and sends what it put out.
+    pub(crate) fn command<T>(&self, command: impl FnOnce(&mut M, Instant) -> T) -> T {
+        let now = self.now();
+        let mut state = self.lock();
+        let result = command(&mut state.machine, now);
+        let _ = state.flush();
+        state.after(now);
+        result
+    }
+
+    /// Frees the index of a stream. The machine forgets it under the same lock, so that nobody gets what was another's.
+    pub(crate) fn forget(&self, index: usize, forget: impl FnOnce(&mut M)) {
+        let now = self.now();
+        let mut state = self.lock();
+        forget(&mut state.machine);
+        state.inbound.forget(index);
+        let _ = state.flush();
+        state.after(now);
+    }
+
+    /// The end of the session, once it came. Reads what is there to read, as far as the readers allow.
+    pub(crate) fn poll_ended(&self, cx: &mut Context<'_>) -> Poll<Result<M::Ended, Error>> {
+        let now = self.now();
+        let mut state = self.lock();
+        state.interest.watch(cx.waker());
+        state.pump(now);
+        state.ended.clone().map_or(Poll::Pending, Poll::Ready)
+    }
+
+    /// The end of the session and of the connection under it: everything was written.
+    pub(crate) fn poll_closed(&self, cx: &mut Context<'_>) -> Poll<Result<M::Ended, Error>> {
+        let now = self.now();
+        let mut state = self.lock();
+        state.interest.watch(cx.waker());
+        state.pump(now);
+        match (&state.transport, &state.ended) {
+            (None, Some(ended)) => Poll::Ready(ended.clone()),
+            _ => Poll::Pending,
+        }
+    }
+
+    /// The terminal's newest size, if it changed since it was last asked for; `None` at the end of the session.
+    pub(crate) fn poll_size(&self, cx: &mut Context<'_>) -> Poll<Option<TerminalSize>> {
+        let now = self.now();
+        let mut state = self.lock();
+        state.interest.watch(cx.waker());
+        state.pump(now);
+        match state.size.take() {
+            Some(size) => Poll::Ready(Some(size)),
+            None if state.ended.is_some() => Poll::Ready(None),
+            None => Poll::Pending,
+        }
+    }
+
+    /// The next connection that the peer asks for, with its port; `None` at the end of the session.
+    pub(crate) fn poll_connect(&self, cx: &mut Context<'_>) -> Poll<Option<(usize, u16)>> {
+        let now = self.now();
+        let mut state = self.lock();
+        state.interest.watch(cx.waker());
+        state.pump(now);
+        match state.connects.pop_front() {
+            Some(connect) => Poll::Ready(Some(connect)),
+            None if state.ended.is_some() => Poll::Ready(None),
+            None => Poll::Pending,
+        }
+    }
+
+    /// Nobody reads this stream any more: what comes for it is dropped, so that it holds up nothing else.
+    pub(crate) fn discard(&self, index: usize) {
+        let mut state = self.lock();
+        state.inbound.discard(index);
+        state.interest.wake_background();
+    }
+}
+
+/// Whether a reader takes more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Wants {
+    More,
+    Nothing,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Got {
+    Something,
+    Nothing,
+}
