@@ -22,8 +22,8 @@ async fn port<F>(serve: impl Fn(TcpStream) -> F + Send + 'static) -> u16
 where
     F: Future<Output = ()> + Send + 'static,
 {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
-    let port = listener.local_addr().unwrap().port();
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("a free port");
+    let port = listener.local_addr().expect("a bound port").port();
     tokio::spawn(async move {
         while let Ok((stream, _)) = listener.accept().await {
             tokio::spawn(serve(stream));
@@ -35,8 +35,8 @@ where
 /// Answers with everything, but only after the end of the question.
 async fn answer_after_end(mut stream: TcpStream) {
     let mut all = Vec::new();
-    stream.read_to_end(&mut all).await.unwrap();
-    stream.write_all(&all).await.unwrap();
+    stream.read_to_end(&mut all).await.expect("a question");
+    stream.write_all(&all).await.expect("somebody to answer");
 }
 
 async fn echo(mut stream: TcpStream) {
@@ -45,11 +45,12 @@ async fn echo(mut stream: TcpStream) {
 }
 
 async fn closed_port() -> u16 {
-    TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap().local_addr().unwrap().port()
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("a free port");
+    listener.local_addr().expect("a bound port").port()
 }
 
 async fn forward(client: &Client) -> Forward {
-    client.port_forward("default", "embedded").start().await.unwrap()
+    client.port_forward("default", "embedded").start().await.expect("a pod")
 }
 
 fn pattern(seed: usize, len: usize) -> Vec<u8> {
