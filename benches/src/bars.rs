@@ -8,6 +8,14 @@ pub const DECODE_INSTRUCTIONS: u64 = 120;
 pub const ENCODE_INSTRUCTIONS: u64 = 280;
 /// How many times as fast as tungstenite messages of 32 KiB are taken out of the bytes that were read.
 pub const DECODE_OVER_TUNGSTENITE: f64 = 10.0;
+/// The CPU of a client that downloads, as a multiple of a raw TCP copy's and of kube's.
+pub const DOWNLOAD: (f64, f64) = (1.3, 0.3);
+/// The CPU of a client that uploads, likewise.
+pub const UPLOAD: (f64, f64) = (1.6, 0.1);
+/// A round trip of 64 bytes, as a multiple of a raw TCP connection's.
+pub const ROUND_TRIP: f64 = 1.1;
+/// Heap that an idle session on tokio may hold, in bytes.
+pub const IDLE_HEAP: usize = 16 << 10;
 
 /// Whether a bar held.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -2,4 +2,5 @@
 
 pub mod bars;
 pub mod codec;
+pub mod machine;
 pub mod memory;

@@ -100,9 +100,12 @@ impl<M: Machine> Shared<M> {
             if let Some(end) = state.read_end(index) {
                 return Poll::Ready(end);
             }
-            state.interest.wait(Half::Reader(index), cx.waker());
             if state.fill().is_pending() {
-                return Poll::Pending;
+                state.interest.wait(Half::Reader(index), cx.waker());
+                // Once more: what came in between woke somebody else.
+                if state.fill().is_pending() {
+                    return Poll::Pending;
+                }
             }
         }
         state.interest.done(Half::Reader(index));
@@ -142,14 +145,16 @@ impl<M: Machine> Shared<M> {
 
     /// Waits until everything queued so far was given to the socket.
     pub(crate) fn poll_flush(&self, cx: &mut Context<'_>, index: usize) -> Poll<io::Result<()>> {
-        let now = self.now();
         let mut state = self.lock();
-        state.interest.wait(Half::Writer(index), cx.waker());
         if state.flush().is_pending() {
-            state.peek(now);
-            return Poll::Pending;
+            state.interest.wait(Half::Writer(index), cx.waker());
+            // Once more: what made room in between woke somebody else.
+            if state.flush().is_pending() {
+                state.peek(self.now());
+                return Poll::Pending;
+            }
+            state.interest.done(Half::Writer(index));
         }
-        state.interest.done(Half::Writer(index));
         state.check_writable(index)?;
         Poll::Ready(Ok(()))
     }

@@ -129,8 +129,7 @@ impl<M: Machine> State<M> {
     /// Reads what is there without waiting, so that a writer notices the end of the session.
     pub(crate) fn peek(&mut self, now: Instant) {
         while self.parse(now, None) {}
-        if self.ended.is_none() && self.input.is_empty() {
-            let _ = self.fill();
+        if self.ended.is_none() && self.input.is_empty() && self.fill().is_ready() {
             while self.parse(now, None) {}
         }
         self.after(now);

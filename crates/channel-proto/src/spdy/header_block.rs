@@ -7,7 +7,7 @@
 use flate2::{Decompress, FlushDecompress, Status};
 
 use super::{
-    Headers,
+    HeaderError, Headers,
     dictionary::{DICTIONARY, DICTIONARY_ID},
 };
 use crate::{
@@ -20,7 +20,7 @@ use crate::{
 const ZLIB_HEADER: [u8; 2] = [0x78, 0xf9];
 
 /// An empty stored block, which is what zlib ends a sync flush with. Go's `compress/flate`, which all peers read with, holds back what came
-/// before until it sees one.
+/// before until it sees one (SPD-6).
 const SYNC: [u8; 5] = [0, 0, 0, 0xff, 0xff];
 
 /// Bytes inflated at a time.
@@ -83,7 +83,7 @@ pub(super) struct HeaderDecoder {
 /// What a header block that could be read holds.
 pub(super) enum Block {
     Sound(Headers),
-    /// It breaks a rule that concerns its stream only.
+    /// It breaks a rule that concerns its stream only (SPD-9).
     Unsound(SpdyViolation),
 }
 
@@ -93,7 +93,7 @@ impl HeaderDecoder {
         parse(&self.inflate(compressed, limits.spdy_header_block)?, limits)
     }
 
-    /// Inflates all of `compressed`, and stops as soon as it comes to more than `limit` bytes.
+    /// Inflates all of `compressed`, and stops as soon as it comes to more than `limit` bytes (SPD-8).
     fn inflate(&mut self, mut compressed: &[u8], limit: usize) -> Result<Vec<u8>, ErrorKind> {
         let zlib = self.inflate.get_or_insert_with(|| Box::new(Decompress::new(true)));
         let (mut inflated, mut step) = (Vec::new(), [0; STEP]);
@@ -114,7 +114,7 @@ impl HeaderDecoder {
                 Err(error) if error.needs_dictionary() == Some(DICTIONARY_ID) => {
                     zlib.set_dictionary(DICTIONARY).map_err(|_| SpdyViolation::Zlib)?;
                 }
-                // The stream has no end as long as the connection has none.
+                // The stream has no end as long as the connection has none (SPD-7).
                 Ok(_) | Err(_) => return Err(SpdyViolation::Zlib.into()),
             }
         }
