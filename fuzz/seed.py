@@ -8,6 +8,7 @@ What a seed's first bytes mean stands at the head of each body, in crates/channe
 import json
 import pathlib
 import struct
+import zlib
 
 ROOT = pathlib.Path(__file__).resolve().parent
 VECTORS = ROOT.parent / "crates/channel-proto/tests/vectors"
@@ -96,8 +97,10 @@ def upgrade_request(recording, _):
     yield bytes([0b111010, 0]) + CUT + "\r\n".join([*lines, "", ""]).encode()
 
 
-OPS = ["WriteStdin", "CloseStdin", "Resize", "Disconnect", "WriteOutput", "WriteOutputBytes", "Finish", "Transmit",
-       "Receive", "Settle", "Pause", "Resume", "Sleep", "Abort", "Cut"]
+EXEC_OPS = ["WriteStdin", "CloseStdin", "Resize", "Disconnect", "WriteOutput", "WriteOutputBytes", "Finish", "Transmit",
+            "Receive", "Settle", "Pause", "Resume", "Sleep", "Abort", "Cut"]
+FORWARD_OPS = ["Connect", "Write", "WriteBytes", "Finish", "Fail", "Forget", "Transmit", "Receive", "Settle", "Pause",
+               "Resume", "Sleep", "Trouble"]
 
 
 def choice(index, count):
@@ -105,8 +108,8 @@ def choice(index, count):
     return struct.pack("<I", -(-(index << 32) // count))
 
 
-def op(name, *fields):
-    return choice(OPS.index(name), len(OPS)) + b"".join(fields)
+def op(name, *fields, ops=EXEC_OPS):
+    return choice(ops.index(name), len(ops)) + b"".join(fields)
 
 
 def u16(number):
@@ -145,15 +148,103 @@ def exec_session(recording, subprotocol):
             cut_to_size(ops))
 
 
+def spdy_stream(recording, direction):
+    """What one end sent of SPDY, up to the first message of which only the beginning was kept."""
+    stream = b""
+    for message in recording["messages"]:
+        if message["dir"] == direction and message["opcode"] in ("spdy", "binary", "continuation"):
+            stream += bytes.fromhex(message.get("hex") or message.get("hex_head", ""))
+            if "hex" not in message and message.get("len", 0) > 0:
+                break
+    return stream
+
+
+def split_spdy(stream):
+    """Its frames, of long DATA the beginning."""
+    while len(stream) >= 8:
+        length = int.from_bytes(stream[5:8], "big")
+        body, stream = stream[8 : 8 + length], stream[:8] + stream[8 + length :]
+        if stream[0] < 0x80:
+            body = body[:LONGEST_PAYLOAD]
+        yield stream[:5] + len(body).to_bytes(3, "big") + body
+        stream = stream[8:]
+
+
+def spdy_frames(recording, _):
+    opened = sum(frame[:4] == b"\x80\x03\0\x01" for frame in split_spdy(spdy_stream(recording, "c2s")))
+    for direction, role in ROLES.items():
+        frames = b"".join(cut_to_size(split_spdy(spdy_stream(recording, direction))))
+        if frames:
+            # As many streams as the recorded client opened; the server opened none.
+            yield bytes([role, 0, min(opened, 7) if role == 0 else 0]) + CUT + frames
+
+
+def forward_session(recording, _):
+    """The connections as they were recorded, raw and in a tunnel, each frame with a delay and a resting link."""
+    if "portforward" not in recording["name"]:
+        return
+    ops, connections, ends = [], [], {"c2s": choice(0, 2), "s2c": choice(1, 2)}
+
+    def do(name, *fields):
+        ops.append(op(name, *fields, ops=FORWARD_OPS))
+
+    for frame in recording.get("spdy_frames", recording["messages"]):
+        stream, kind, end = frame.get("stream", 0), frame.get("frame"), ends[frame["dir"]]
+        pick = bytes([connections.index(stream | 2)]) if stream | 2 in connections else b"\0"
+        is_data = stream % 4 == 3
+        match kind:
+            case "SYN_STREAM" if is_data:
+                connections.append(stream)
+                do("Connect")
+            case "DATA" if is_data and frame["len"] > 0:
+                do("WriteBytes" if len(ops) % 2 else "Write", end, pick, u16(min(frame["len"], 65535)))
+            case "DATA" if frame["dir"] == "s2c" and frame["len"] > 0:
+                do("Fail", pick, bytes([frame["len"] // 4 % 256]))
+            case "RST_STREAM" if is_data:
+                do("Forget", end, pick)
+            case "GOAWAY":
+                do("Trouble", b"\1", end, u16(0))
+        if kind == "DATA" and is_data and frame["flags"] & 1:
+            do("Finish", end, pick)
+        do("Sleep", u16(50))
+        do("Settle")
+    if connections:
+        for tunnel in (0, 1):
+            yield bytes([tunnel, 0, 1, 0, 0, 0]) + b"".join(cut_to_size(ops))
+
+
+RAW, COMPRESSED = 0, 2
+
+
+def spdy_headers(recording, _):
+    """The header blocks of each direction, as they were compressed and, to be compressed anew, as they were meant."""
+    for direction in ROLES:
+        inflate = zlib.decompressobj(zdict=(VECTORS / "spdy_dictionary.bin").read_bytes())
+        raw, plain = b"", b""
+        for frame in split_spdy(spdy_stream(recording, direction)):
+            kinds = {1: 18, 2: 12, 8: 12}
+            if frame[:3] != b"\x80\x03\0" or frame[3] not in kinds:
+                continue
+            block = frame[kinds[frame[3]] :]
+            kind = list(kinds).index(frame[3])
+            raw += bytes([kind, 0, 0, 0, 0, 0, len(block)]) + block
+            block = inflate.decompress(block)
+            plain += bytes([kind, 0, 0, 0, 0, 0, len(block)]) + block
+        if raw:
+            yield bytes([RAW, 0]) + CUT + raw
+            yield bytes([COMPRESSED, 0]) + CUT + plain
+
+
 def shape(seed):
     """What makes a seed worth keeping beside others: not the text in it."""
     return (seed[:3], len(seed) // 64) if len(seed) < 600 else seed[:3]
 
 
 def main():
+    over_spdy = {"spdy_frames": spdy_frames, "spdy_headers": spdy_headers, "forward_session": forward_session}
     targets = {"channel_frame": channel_frames, "websocket_bytes": websocket_bytes,
                "upgrade_response": upgrade_response, "upgrade_request": upgrade_request,
-               "exec_session": exec_session}
+               "exec_session": exec_session, **over_spdy}
     recordings = [json.loads(path.read_text()) for path in sorted(VECTORS.glob("*/*.json"))]
     for target, seeds in targets.items():
         folder = CORPUS / target
@@ -162,7 +253,9 @@ def main():
             old.unlink()
         seen = set()
         for recording in recordings:
-            if "spdy" in recording["name"] or any(m["opcode"] == "spdy" for m in recording["messages"]):
+            spdy = "spdy" in recording["name"] or any(m["opcode"] == "spdy" for m in recording["messages"])
+            tunnelled = "spdy_frames" in recording
+            if not (spdy or tunnelled) if target in over_spdy else spdy:
                 continue
             name = recording["response"]["subprotocol"] or ""
             subprotocol = SUBPROTOCOLS.index(name) if name in SUBPROTOCOLS else 0

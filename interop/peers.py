@@ -9,9 +9,12 @@ import select
 import struct
 import subprocess
 import termios
+import threading
 import time
 import venv
 from pathlib import Path
+
+from checklist import contains
 
 HERE = Path(__file__).resolve().parent
 
@@ -48,10 +51,20 @@ class Server:
     """`kubectl-channel serve`, speaking v5 only."""
 
     def __init__(self, binary, *arguments):
-        command = [binary, "serve", "--output", "json", "--subprotocol", "v5.channel.k8s.io", *arguments]
-        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        self.command = [binary, "serve", "--output", "json", "--subprotocol", "v5.channel.k8s.io", *arguments]
+        self.start()
+
+    def start(self, *arguments):
+        flags = [*self.command[:2], *arguments, *self.command[2:]]
+        self.process = subprocess.Popen(flags, stdout=subprocess.PIPE, text=True)
         facts = json.loads(self.process.stdout.readline())
         self.url, self.token = facts["url"], facts["token"]
+
+    def restart(self):
+        """Dies without a word, and comes back at the same place."""
+        self.process.kill()
+        self.process.wait(10)
+        self.start("--listen", self.url.removeprefix("http://"), "--token", self.token)
 
     def __enter__(self):
         return self
@@ -92,6 +105,7 @@ class Client:
     unauthorized: str
     server: str = "lines"
     token: str = ""
+    transport: str = "websocket"
 
     @staticmethod
     def kubectl(binary, facts):
@@ -105,14 +119,22 @@ class Client:
     digest = property(lambda self: self.facts["digest"])
     tree = property(lambda self: self.facts["tree"])
 
+    step = property(lambda self: self.facts["step"])
+    label = property(lambda self: self.name if self.transport == "websocket" else f"{self.name} {self.transport}")
+
+    def over(self, transports):
+        """This client over each of these transports that it has."""
+        has = ("websocket", "spdy") if self.name == "kubectl" else ("websocket",)
+        return [dataclasses.replace(self, transport=transport) for transport in transports if transport in has]
+
     def on(self, server):
         return dataclasses.replace(self, server=server)
 
     def with_token(self, token):
         return dataclasses.replace(self, token=token)
 
-    def access(self):
-        server = self.facts["servers"][self.server]
+    def access(self, server=None):
+        server = server or self.facts["servers"][self.server]
         token = self.token or server.token
         if self.name == "kubectl":
             # It sends no credentials over plain HTTP.
@@ -128,6 +150,8 @@ class Client:
     def environment(self):
         home = self.facts["home"]
         kept = {key: os.environ[key] for key in ("PATH", "LANG") if key in os.environ}
+        if self.transport == "spdy":
+            kept["KUBECTL_PORT_FORWARD_WEBSOCKETS"] = "false"
         return {**kept, "HOME": str(home), "KUBECONFIG": "/dev/null", "KUBECACHEDIR": str(home / "cache")}
 
     def exec(self, *flags, command, **streams):
@@ -136,9 +160,26 @@ class Client:
     def run(self, action, *flags, command=(), pod="embedded", **streams):
         return self.finish(self.arguments(action, *flags, command=command, pod=pod), **streams)
 
-    def plain(self, *arguments):
-        """kubectl with arguments of its own."""
-        return self.finish([str(self.binary), *self.access(), *arguments])
+    def plain(self, action, *arguments):
+        """An action with arguments of its own."""
+        return self.finish([str(self.binary), action, *self.access(), *arguments])
+
+    def own_server(self):
+        """A server that nobody else uses."""
+        return Server(self.facts["server binary"])
+
+    def forward(self, *names, flags=(), closed=None, server=None):
+        """A port-forward to ports of `facts["ports"]`, and to a closed one."""
+        remotes = {name: self.facts["ports"][name] for name in names}
+        if closed:
+            remotes["closed"] = closed
+        ports = [f":{port}" for port in remotes.values()]
+        command = [str(self.binary), "port-forward", *self.access(server), *flags, "embedded", *ports]
+        process = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+            env=self.environment(),
+        )
+        return Forward(process, remotes, self.step)
 
     def finish(self, arguments, **streams):
         if not streams:
@@ -242,3 +283,51 @@ class OnTerminal:
                 raise TimedOut(f"it did not end; it said {self.seen!r}")
             self.read(0.05)
         return self.process.returncode
+
+
+class Forward:
+    """`port-forward` to some ports, while it is entered; indexed by their names it gives the local ports."""
+
+    def __init__(self, process, remotes, step):
+        self.process, self.remotes, self.step = process, remotes, step
+        self.locals, self.said = {}, []
+        self.reader = threading.Thread(target=self.read_err, daemon=True)
+
+    def __enter__(self):
+        self.reader.start()
+        watch = threading.Timer(self.step, self.process.kill)
+        watch.start()
+        while len(self.locals) < len(self.remotes):
+            line = self.process.stdout.readline()
+            if not line:
+                raise TimedOut(f"no forward: {self.err()}")
+            if line.startswith("Forwarding from 127.0.0.1:"):
+                local, remote = line.removeprefix("Forwarding from 127.0.0.1:").split(" -> ")
+                self.locals[int(remote)] = int(local)
+        watch.cancel()
+        # kubectl says something about each connection, and stops if nobody reads it.
+        threading.Thread(target=self.process.stdout.read, daemon=True).start()
+        return self
+
+    def __exit__(self, *_):
+        self.process.terminate()
+        self.process.wait(self.step)
+
+    def __getitem__(self, name):
+        return self.locals[self.remotes[name]]
+
+    def read_err(self):
+        for line in self.process.stderr:
+            self.said.append(line)
+
+    def err(self):
+        return "".join(self.said)
+
+    def await_err(self, needle):
+        end = time.monotonic() + self.step
+        while needle not in self.err() and time.monotonic() < end:
+            time.sleep(0.01)
+        return contains(self.err(), needle)
+
+    def wait(self):
+        return self.process.wait(self.step)

@@ -24,7 +24,7 @@ use std::path::PathBuf;
 use std::process::Stdio;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use channel_proto::Streams;
+use channel_proto::{Streams, TerminalSize};
 use pty_process::{Pts, Pty};
 use tokio::process::{Child, Command};
 
@@ -50,6 +50,8 @@ pub(crate) struct ProcessSpec {
     pub(crate) environment: Vec<(String, String)>,
     /// Where it runs; unset: where this process runs.
     pub(crate) directory: Option<PathBuf>,
+    /// The size of its terminal from the start.
+    pub(crate) size: Option<TerminalSize>,
 }
 
 /// A command with the streams that a session has to it. The parts may be moved apart.
@@ -162,6 +164,9 @@ impl ProcessSpec {
     fn spawn_on_terminal(&self, command: Command) -> io::Result<Process> {
         let (pty, pts) = pty_process::open().map_err(into_io)?;
         let terminal = Terminal(Arc::new(pty.as_fd().try_clone_to_owned()?));
+        if let Some(size) = self.size {
+            terminal.resize(size.width, size.height)?;
+        }
         let child = start_session(command, pts)?;
         let (reader, writer) = Pty::into_split(pty);
         let output = Output::Terminal(reader);

@@ -3,7 +3,7 @@
 use std::{collections::HashMap, io, sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use channel_proto::{Action, PodRequest, Service, SessionConfig, Subprotocol};
+use channel_proto::{Action, PodRequest, Service, SessionConfig, Subprotocol, TerminalSize};
 use channel_tokio::{
     Io, Tokio,
     server::{Incoming, accept},
@@ -25,6 +25,9 @@ use crate::{
 
 /// How long a client may take for the head of its request, and to take an answer that is no upgrade.
 const CLIENT_TIME: Duration = Duration::from_secs(10);
+
+/// How long a command on a terminal waits for the size that a client sends first, so that it does not start on one without a size.
+const SIZE_TIME: Duration = Duration::from_millis(100);
 
 /// How long to wait when the system has no more sockets for us.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -79,8 +82,12 @@ async fn connection(stream: TcpStream, facts: &Facts) -> io::Result<()> {
     };
     let accepted = incoming.accept::<Tokio>(&facts.subprotocols, request.streams, &facts.session);
     let Some(session) = bounded(accepted).await? else { return Ok(()) };
+    let size = match request.streams.tty && matches!(request.action, Action::Exec { .. }) {
+        true => timeout(SIZE_TIME, session.size()).await.ok().flatten(),
+        false => None,
+    };
     // Only now: a command that cannot be started is no refusal, but a status (EXE-11).
-    let started = facts.start(&request, &container);
+    let started = facts.start(&request, &container, size);
     session::run(session, started).await.map_err(io::Error::from)
 }
 
@@ -141,12 +148,13 @@ impl Facts {
         self.pod.container(request.container.as_deref()).map(|container| container.name.clone())
     }
 
-    fn start(&self, request: &PodRequest, container: &str) -> Started {
+    fn start(&self, request: &PodRequest, container: &str, size: Option<TerminalSize>) -> Started {
         match &request.action {
             Action::Exec { command } => {
                 let spec = ProcessSpec {
                     command: command.clone(),
                     streams: request.streams.served(),
+                    size,
                     ..ProcessSpec::default()
                 };
                 Started::Exec { process: spec.spawn(), command: command.clone() }

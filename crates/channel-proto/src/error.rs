@@ -152,6 +152,7 @@ violations! {
         CloseLength => "a close frame with a payload of one byte",
         CloseCode => "a close code that may not be sent",
         CloseReason => "a close reason that is not UTF-8",
+        Text => "a text message in a tunnel",
     }
 }
 
@@ -162,6 +163,8 @@ violations! {
         CloseSignal => "a close signal that is not {255, channel} with a channel of 0 to 4",
         StatusNotJson => "a status that is not a metav1.Status in JSON",
         StatusTwice => "a second status",
+        StreamsMissing => "not all streams of the session were opened in time",
+        PortMessage => "a first message of a port's channel that is not the port in two bytes",
     }
 }
 
@@ -213,6 +216,7 @@ impl Error {
     pub(crate) fn close_code(&self) -> u16 {
         match self.kind {
             ErrorKind::Limit { .. } => 1009,
+            ErrorKind::Frame(FrameViolation::Text) => 1003,
             _ => 1002,
         }
     }

@@ -201,7 +201,6 @@ mod channel;
 mod error;
 #[cfg(feature = "spdy")]
 pub mod forward;
-#[cfg(feature = "spdy")]
 mod free_frames;
 #[cfg(any(test, feature = "fuzz"))]
 #[doc(hidden)]

@@ -44,7 +44,8 @@ impl fmt::Display for Outcome {
     }
 }
 
-/// The code and the reason of a WebSocket close frame.
+/// The code and the reason of a WebSocket close frame. A SPDY GOAWAY is told in the same words (SPE-14): 1000 for status 0, 1002 for 1, 1011 for
+/// all else and for outputs that were reset.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CloseReason {
     /// The close code; `None` when the frame had no payload.
@@ -56,8 +57,8 @@ pub struct CloseReason {
 impl fmt::Display for CloseReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.code {
-            Some(code) => write!(f, "WebSocket close {code}")?,
-            None => f.write_str("WebSocket close without a code")?,
+            Some(code) => write!(f, "close {code}")?,
+            None => f.write_str("close without a code")?,
         }
         if self.reason.is_empty() { Ok(()) } else { write!(f, ", {:?}", self.reason) }
     }

@@ -1,5 +1,7 @@
 //! Port-forward over SPDY streams, raw and in the tunnel: a client and a server against each other.
 
+#![allow(clippy::unwrap_used)] // In the helpers of tests too.
+
 mod forward_support;
 
 use std::time::Duration;
@@ -48,13 +50,13 @@ fn an_answer_after_the_end_of_the_question_arrives() {
         let client = pair.connect(80);
         let server = pair.accepted(80);
         pair.client.forward.write(client, b"question").unwrap();
-        pair.client.forward.finish(client);
+        pair.client.forward.finish(client).unwrap();
         assert_eq!(pair.client.forward.write(client, b"more"), Err(ForwardError::Finished));
         pair.settle();
         assert_eq!(pair.server.ends(server), ["end"]);
         pair.wait(Duration::from_secs(600));
         pair.server.forward.write(server, b"answer").unwrap();
-        pair.server.forward.finish(server);
+        pair.server.forward.finish(server).unwrap();
         pair.settle();
         assert_eq!(pair.client.data(client), b"answer");
         assert_eq!(pair.client.ends(client), ["end"]);
@@ -74,7 +76,7 @@ fn of_a_hundred_connections_the_bad_ones_end_alone() {
         pair.client.forward.forget(clients[2]);
         for (at, server) in servers.iter().enumerate().skip(3) {
             pair.server.forward.write(*server, format!("from {at}").as_bytes()).unwrap();
-            pair.server.forward.finish(*server);
+            pair.server.forward.finish(*server).unwrap();
         }
         pair.settle();
         assert_eq!(pair.client.ends(clients[0]), ["failed: connection refused"]);
@@ -170,8 +172,8 @@ fn ten_thousand_connections_one_after_the_other_leave_nothing() {
         let server = pair.accepted(80);
         assert_eq!((client.index(), server.index()), (0, 0), "ids are used again");
         pair.client.forward.write(client, b"x").unwrap();
-        pair.client.forward.finish(client);
-        pair.server.forward.finish(server);
+        pair.client.forward.finish(client).unwrap();
+        pair.server.forward.finish(server).unwrap();
         pair.settle();
         pair.client.forward.forget(client);
         pair.server.forward.forget(server);

@@ -41,6 +41,7 @@ fn with_streams(count: u32) -> Connection {
     client
 }
 
+// Holds SPD-17.
 #[test]
 fn a_small_stream_waits_for_one_frame_of_each_other() {
     let mut client = with_streams(3);
@@ -69,6 +70,7 @@ fn a_stream_alone_sends_large_frames() {
     assert_eq!(frames(&mut client), ["SYN 1", "DATA 1 60000"]);
 }
 
+// Holds SPD-17.
 #[test]
 fn a_stream_that_comes_later_is_not_behind_all_that_waits() {
     let mut client = with_streams(2);
@@ -83,6 +85,7 @@ fn a_stream_that_comes_later_is_not_behind_all_that_waits() {
     assert!(out.ends_with(&[0, 0, 0, 3, 0, 0, 0, 6]));
 }
 
+// Holds SPD-17.
 #[test]
 fn control_frames_go_before_data() {
     let mut client = with_streams(1);
@@ -92,6 +95,7 @@ fn control_frames_go_before_data() {
     assert_eq!(frames(&mut client), ["SYN 1", "PING 1", "SYN 3", "DATA 1 4"]);
 }
 
+// Holds SPD-17, SPD-19.
 #[test]
 fn data_then_fin_then_reset_then_goaway() {
     let mut client = with_streams(2);
@@ -129,6 +133,7 @@ fn an_abort_drops_what_waits_and_nothing_else() {
     assert_eq!(client.open_streams(), 1);
 }
 
+// Holds SPD-13.
 #[test]
 fn a_fin_goes_with_the_last_data_or_alone() {
     let mut client = with_streams(2);
@@ -139,6 +144,7 @@ fn a_fin_goes_with_the_last_data_or_alone() {
     assert_eq!(frames(&mut client), ["SYN 1", "SYN 3", "DATA 1 4 fin", "DATA 3 0 fin"]);
 }
 
+// Holds SPD-17.
 #[test]
 fn copied_and_shared_data_keep_their_order() {
     let mut client = with_streams(1);
@@ -156,6 +162,7 @@ fn copied_and_shared_data_keep_their_order() {
     assert!(out.ends_with(&expected));
 }
 
+// Holds SPD-17.
 #[test]
 fn every_stream_gets_its_share() {
     let mut client = with_streams(8);

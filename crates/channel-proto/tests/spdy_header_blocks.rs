@@ -51,6 +51,7 @@ fn samples() -> Vec<Headers> {
     ]
 }
 
+// Holds SPD-6.
 #[test]
 fn our_blocks_are_these_bytes() {
     let mut encoder = HeaderEncoder::new();
@@ -80,6 +81,7 @@ for line in sys.stdin:
     print(out.hex())
 ";
 
+// Holds SPD-6.
 #[test]
 fn pythons_zlib_reads_our_blocks_one_by_one() {
     let spawned =
@@ -102,6 +104,7 @@ fn pythons_zlib_reads_our_blocks_one_by_one() {
     assert_eq!(read.lines().collect::<Vec<_>>(), expected);
 }
 
+// Holds SPD-6.
 #[test]
 fn our_blocks_read_back() {
     let mut encoder = HeaderEncoder::new();
@@ -115,6 +118,7 @@ fn our_blocks_read_back() {
     }
 }
 
+// Holds SPD-1, SPD-6.
 #[test]
 fn blocks_of_a_real_compressor_read_in_any_cut() {
     let mut writer = Writer::new();
@@ -141,6 +145,7 @@ fn with_block(block: &[u8]) -> Vec<u8> {
     bytes
 }
 
+// Holds SPD-9.
 #[test]
 fn a_header_that_breaks_a_rule_resets_its_stream_only() {
     let cases: [&[(&str, &str)]; 4] = [
@@ -162,6 +167,7 @@ fn a_header_that_breaks_a_rule_resets_its_stream_only() {
     }
 }
 
+// Holds SPD-9.
 #[test]
 fn a_bad_header_in_a_reply_resets_the_stream_and_is_told() {
     for kind in [2, 8] {
@@ -175,6 +181,7 @@ fn a_bad_header_in_a_reply_resets_the_stream_and_is_told() {
     }
 }
 
+// Holds SPD-7.
 #[test]
 fn a_block_that_does_not_add_up_ends_the_connection() {
     let sound = plain_block(&[("a", "b")]);
@@ -192,6 +199,7 @@ fn a_block_that_does_not_add_up_ends_the_connection() {
     }
 }
 
+// Holds SPD-7.
 #[test]
 fn what_is_no_zlib_stream_ends_the_connection() {
     let other_dictionary = [0x78, 0xf9, 1, 2, 3, 4, 0, 0, 0, 0xff, 0xff];
@@ -216,6 +224,7 @@ fn assert_limit(limits: &Limits, bytes: &[u8], what: &str) {
     assert_eq!((error.fault(), error.offset()), (Fault::Limit, Some(0)));
 }
 
+// Holds SPD-8.
 #[test]
 fn a_bomb_is_not_inflated() {
     // 8 MiB of zeros in some 8 KiB.
@@ -228,6 +237,7 @@ fn a_bomb_is_not_inflated() {
     assert_limit(&tighter, &bytes, "bytes of one SPDY control frame");
 }
 
+// Holds SPD-8.
 #[test]
 fn counts_and_lengths_are_checked_before_anything_is_kept() {
     let limits = Limits::default();

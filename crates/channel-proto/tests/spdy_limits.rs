@@ -23,6 +23,7 @@ fn assert_limit(error: Option<channel_proto::Error>, what: &str) {
     assert_eq!(error.fault(), Fault::Limit);
 }
 
+// Holds SPD-8.
 #[test]
 fn a_control_frame_that_is_too_long_is_refused_by_its_header() {
     let limits = Limits::default();
@@ -34,6 +35,7 @@ fn a_control_frame_that_is_too_long_is_refused_by_its_header() {
     }
 }
 
+// Holds SPD-8.
 #[test]
 fn settings_are_counted_before_they_are_kept() {
     let limits = Limits::default();
@@ -46,6 +48,7 @@ fn settings_are_counted_before_they_are_kept() {
     assert_limit(error, "entries of one SPDY SETTINGS frame");
 }
 
+// Holds SPD-16.
 #[test]
 fn one_stream_too_many_is_refused_and_those_there_are_go_on() {
     let mut limits = Limits::default();
@@ -69,6 +72,7 @@ fn one_stream_too_many_is_refused_and_those_there_are_go_on() {
     assert!(matches!(events[..], [Event::Opened { .. }]));
 }
 
+// Holds SPD-20.
 #[test]
 fn frames_that_carry_nothing_are_counted_by_the_second() {
     let free: [fn(&mut Writer) -> Vec<u8>; 10] = [
@@ -106,6 +110,7 @@ fn frames_that_carry_nothing_are_counted_by_the_second() {
     }
 }
 
+// Holds SPD-20.
 #[test]
 fn opening_and_ending_streams_without_end_is_counted_too() {
     // By a reset, at once, by a fault, by a header that is not sound.
@@ -128,6 +133,7 @@ fn opening_and_ending_streams_without_end_is_counted_too() {
     }
 }
 
+// Holds SPD-14.
 #[test]
 fn of_the_streams_that_the_peer_reset_only_the_last_are_remembered() {
     let mut client = Connection::new(Role::Client, &Limits::default());
@@ -152,6 +158,7 @@ fn of_the_streams_that_the_peer_reset_only_the_last_are_remembered() {
     assert_eq!(written(&mut client), b"");
 }
 
+// Holds SPD-18, SPD-20.
 #[test]
 fn pings_of_a_peer_that_reads_nothing_stop_being_read() {
     let mut limits = Limits::default();

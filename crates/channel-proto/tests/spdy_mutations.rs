@@ -56,6 +56,7 @@ fn play(role: Role, bytes: &[u8], cut: Cut) -> (Vec<Event>, Option<Error>, Vec<u
     (events, error, written(&mut connection))
 }
 
+// Holds SPD-1.
 #[test]
 fn changed_recordings_are_judged_the_same_in_every_cut() {
     let (mut seed, mut failed) = (0x5eed, 0);

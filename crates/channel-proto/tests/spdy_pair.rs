@@ -40,6 +40,7 @@ fn opened(seed: u64) -> (Pair, StreamId) {
     (pair, stream)
 }
 
+// Holds SPD-12.
 #[test]
 fn data_goes_right_behind_the_opening() {
     let mut pair = Pair::new(3);
@@ -51,6 +52,7 @@ fn data_goes_right_behind_the_opening() {
     );
 }
 
+// Holds SPD-13.
 #[test]
 fn a_half_close_either_way_leaves_the_other_open() {
     for seed in 1..50 {
@@ -73,6 +75,7 @@ fn a_half_close_either_way_leaves_the_other_open() {
     }
 }
 
+// Holds SPD-13.
 #[test]
 fn the_server_may_finish_first() {
     let (mut pair, stream) = opened(7);
@@ -84,6 +87,7 @@ fn the_server_may_finish_first() {
     assert_eq!((pair.client.open_streams(), pair.server.open_streams()), (0, 0));
 }
 
+// Holds SPD-14.
 #[test]
 fn what_is_under_way_when_we_reset_is_dropped_silently() {
     for seed in 1..100 {
@@ -103,6 +107,7 @@ fn what_is_under_way_when_we_reset_is_dropped_silently() {
     }
 }
 
+// Holds SPD-14.
 #[test]
 fn both_may_reset_at_once() {
     for seed in 1..50 {
@@ -114,6 +119,7 @@ fn both_may_reset_at_once() {
     }
 }
 
+// Holds SPD-14.
 #[test]
 fn a_stream_that_the_peer_reset_is_forgotten_without_an_answer() {
     let (mut pair, stream) = opened(31);
@@ -152,6 +158,22 @@ fn a_reset_and_a_fin_may_cross() {
     }
 }
 
+// Holds SPD-11.
+#[test]
+fn replies_come_in_any_order_and_before_the_data_of_their_stream() {
+    let mut pair = Pair::new(41);
+    let ids = [1, 3, 5].map(|_| pair.client.open(headers([]), Priority::HIGHEST).unwrap());
+    assert_eq!(pair.server_events().len(), 3);
+    let replied = |id| Event::Replied { id, headers: Headers::new(), fin: false };
+    for at in [2, 0, 1] {
+        assert_eq!(pair.server.send(ids[at], b"too soon"), Err(StreamError::NotReplied));
+        pair.server.reply(ids[at]).unwrap();
+        pair.server.send(ids[at], b"data").unwrap();
+        assert_eq!(pair.client_events(), [replied(ids[at]), data(ids[at].get(), "data", false)]);
+    }
+}
+
+// Holds SPD-11.
 #[test]
 fn a_stream_may_be_refused_instead_of_replied_to() {
     let mut pair = Pair::new(5);
@@ -183,6 +205,7 @@ fn a_reset_of_the_peer_drops_what_waits_behind_a_fin_too() {
     assert!(pair.client.is_drained());
 }
 
+// Holds SPD-18.
 #[test]
 fn pings_are_answered_both_ways() {
     let (mut pair, _) = opened(13);
@@ -191,6 +214,7 @@ fn pings_are_answered_both_ways() {
     assert_eq!(pair.server_events(), [Event::Pong { id: 2 }]);
 }
 
+// Holds SPD-10.
 #[test]
 fn either_end_opens_streams_with_ids_of_its_own() {
     let mut pair = Pair::new(17);
@@ -203,6 +227,7 @@ fn either_end_opens_streams_with_ids_of_its_own() {
     assert_eq!((pair.client.open_streams(), pair.server.open_streams()), (6, 6));
 }
 
+// Holds SPD-19.
 #[test]
 fn a_goaway_goes_last_and_what_is_open_goes_on() {
     let (mut pair, stream) = opened(19);
@@ -243,6 +268,7 @@ fn ten_thousand_streams_leave_nothing_behind() {
     }
 }
 
+// Holds SPD-5.
 #[test]
 fn much_data_both_ways_on_many_streams_arrives_whole() {
     let mut limits = Limits::default();

@@ -46,6 +46,7 @@ fn directions(recording: &Recording) -> [&Direction; 2] {
     [&recording.to_server, &recording.to_client]
 }
 
+// Holds SPD-1, SPD-6.
 #[test]
 fn every_recorded_frame_decodes_in_any_cut_and_with_bytes_behind_it() {
     let recordings = recorded::all();
@@ -103,6 +104,7 @@ const ODD: [&str; 3] = [
     "portforward-tunnel-ws-fragmented",
 ];
 
+// Holds SPD-1, SPD-5, SPD-12, SPD-13.
 #[test]
 fn either_end_makes_of_a_recording_one_event_for_each_frame() {
     for recording in recorded::all() {
@@ -170,6 +172,7 @@ fn joined(frames: &[String]) -> Vec<String> {
     joined
 }
 
+// Holds SPD-14.
 #[test]
 fn the_status_behind_the_servers_own_reset_is_delivered() {
     let recording = recorded::named("spdy-exec-channel-not-found");
@@ -181,6 +184,7 @@ fn the_status_behind_the_servers_own_reset_is_delivered() {
     assert_eq!(client.open_streams(), 0);
 }
 
+// Holds SPD-10.
 #[test]
 fn an_even_id_of_a_client_is_refused_without_ending_the_connection() {
     let mut server = Connection::new(Role::Server, &Limits::default());
@@ -190,6 +194,7 @@ fn an_even_id_of_a_client_is_refused_without_ending_the_connection() {
     assert_eq!(written(&mut server), rst(2, ResetStatus::PROTOCOL_ERROR.code()));
 }
 
+// Holds SPD-15.
 #[test]
 fn data_for_a_stream_that_never_was_is_answered_with_invalid_stream() {
     let mut server = Connection::new(Role::Server, &Limits::default());
@@ -199,6 +204,7 @@ fn data_for_a_stream_that_never_was_is_answered_with_invalid_stream() {
     assert_eq!(written(&mut server), rst(99, ResetStatus::INVALID_STREAM.code()));
 }
 
+// Holds SPD-10.
 #[test]
 fn a_connection_opens_streams_as_kubectl_does_but_for_the_compression() {
     let mut client = Connection::new(Role::Client, &Limits::default());

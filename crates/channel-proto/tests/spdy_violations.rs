@@ -24,6 +24,7 @@ fn judge_default(
     judge(role, &Limits::default(), prepare, bytes)
 }
 
+// Holds SPD-2, SPD-3.
 #[test]
 fn what_breaks_the_framing_ends_the_connection_with_goaway() {
     let cases = [
@@ -82,13 +83,18 @@ fn nothing_goes_on_after_an_error() {
     assert!(server.is_drained());
 }
 
+// Holds SPD-21.
 #[test]
 fn the_end_of_the_stream_inside_a_frame_is_an_error() {
     let mut writer = Writer::new();
     let bytes = [writer.syn_stream(1, 0, &[("a", "b")]), data(1, FIN, b"abc")].concat();
     for end in 0..=bytes.len() {
         let mut server = Connection::new(Role::Server, &Limits::default());
-        feed(&mut server, Instant::now(), Cut::Whole.chunks(&bytes[..end]));
+        let (events, _) = feed(&mut server, Instant::now(), Cut::Whole.chunks(&bytes[..end]));
+        if let Some(came) = end.checked_sub(bytes.len() - 3).filter(|came| *came > 0) {
+            let payload = b"abc"[..came].to_vec().into();
+            assert_eq!(events.last(), Some(&Event::Data { id: id(1), payload, fin: came == 3 }));
+        }
         let ended = server.handle_eof();
         let whole = [0, bytes.len() - 11, bytes.len()].contains(&end);
         assert_eq!(ended.is_ok(), whole, "{end}");
@@ -98,6 +104,7 @@ fn the_end_of_the_stream_inside_a_frame_is_an_error() {
     }
 }
 
+// Holds SPD-10.
 #[test]
 fn ids_of_the_peer_rise() {
     let mut writer = Writer::new();
@@ -113,6 +120,7 @@ fn ids_of_the_peer_rise() {
     assert_eq!(error.unwrap().kind(), &SpdyViolation::StreamOrder.into());
 }
 
+// Holds SPD-10, SPD-11, SPD-13.
 #[test]
 fn what_concerns_one_stream_resets_it_and_the_others_go_on() {
     let (in_use, closed, wrong) =
@@ -137,6 +145,7 @@ fn what_concerns_one_stream_resets_it_and_the_others_go_on() {
 }
 
 /// These need the writer that opened stream 1.
+// Holds SPD-10.
 #[test]
 fn a_second_opening_and_a_reply_to_itself_reset_the_stream() {
     for (bytes, violation) in [
@@ -154,6 +163,7 @@ fn a_second_opening_and_a_reply_to_itself_reset_the_stream() {
     }
 }
 
+// Holds SPD-15.
 #[test]
 fn frames_for_streams_that_never_were_are_answered_with_invalid_stream() {
     let unknown = [
@@ -175,6 +185,7 @@ fn frames_for_streams_that_never_were_are_answered_with_invalid_stream() {
     }
 }
 
+// Holds SPD-4, SPD-5.
 #[test]
 fn what_is_not_known_or_not_needed_is_ignored() {
     let ignored = [
@@ -200,6 +211,19 @@ fn what_is_not_known_or_not_needed_is_ignored() {
     }
 }
 
+// Holds SPD-18.
+#[test]
+fn answers_to_pings_that_were_not_sent_are_ignored() {
+    for (role, ours, theirs) in [(Role::Client, 1, 2), (Role::Server, 2, 1)] {
+        let bytes = [ping(ours), ping(theirs), ping(ours + 1_000), ping(theirs + 1_000)].concat();
+        let answer = [ping(theirs), ping(theirs + 1_000)].concat();
+        assert_eq!(judge_default(role, |_| {}, &bytes), (vec![], None, answer));
+        let asked = judge_default(role, |connection| _ = connection.ping(), &bytes.repeat(2));
+        assert_eq!(asked.0, [Event::Pong { id: ours }], "once");
+    }
+}
+
+// Holds SPD-19.
 #[test]
 fn a_peer_that_went_away_opens_nothing_for_us_and_we_nothing_for_it() {
     let mut client = Connection::new(Role::Client, &Limits::default());

@@ -152,7 +152,11 @@ impl<T: AsyncRead + AsyncWrite + Send + Unpin + 'static> Transport for Io<T> {
     }
 
     fn poll_write(&mut self, cx: &mut Context<'_>, slices: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.0).poll_write_vectored(cx, slices)
+        match slices {
+            // Cheaper than a vectored write of one.
+            [slice] => Pin::new(&mut self.0).poll_write(cx, slice),
+            slices => Pin::new(&mut self.0).poll_write_vectored(cx, slices),
+        }
     }
 
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

@@ -31,7 +31,7 @@ pub(crate) fn resolve(flags: &ServerFlags) -> Result<Endpoint, Failure> {
 }
 
 const NO_SERVER: &str = "no server given. For a cluster, run `kubectl proxy` and say \
-    `--server http://127.0.0.1:8001`; to try without a cluster, `exec --embedded -- COMMAND`. \
+    `--server http://127.0.0.1:8001`; to try without a cluster, `--embedded`. \
     (kubeconfig files are not read yet.)";
 
 /// The token, from the flag, the file, or the environment.

@@ -7,17 +7,16 @@ use std::{
     io,
 };
 
-use channel_pod::Pod;
-use channel_tokio::{Client, EndOfStdin, Endpoint, Error, Session, Stdin, Subprotocol, TerminalSize};
+use channel_tokio::{EndOfStdin, Error, Session, Stdin, Subprotocol, TerminalSize};
 use signal_hook::consts::SIGPIPE;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::{
     cli::{AttachFlags, ExecFlags, SessionFlags},
-    endpoint,
     exit::{self, Exit, Failure},
-    signals::Signals,
+    signals::{self, Signals},
     streams::{copy, feed},
+    target::{Target, pod_name},
     terminal::{self, RawMode},
 };
 
@@ -44,43 +43,29 @@ macro_rules! ask {
 /// Runs a command, in a pod of a cluster or in one of our own.
 pub(crate) async fn exec(flags: ExecFlags) -> Result<Exit, Failure> {
     let name = check(&flags)?;
-    let signals = Signals::listen().map_err(cannot_listen)?;
-    // It lives until the session has ended.
-    let pod = if flags.embedded { Some(embedded().await?) } else { None };
-    let (endpoint, name) = match &pod {
-        Some(pod) => (Endpoint::new(&pod.url())?.token(pod.token()), pod.name()),
-        None => (endpoint::resolve(&flags.server)?, name),
+    let signals = Signals::listen()?;
+    let (server, connection) = (&flags.server, &flags.session.connection);
+    let target = match flags.embedded {
+        true => Target::embedded(connection).await?,
+        false => Target::in_cluster(server, connection, name)?,
     };
     let (command, flags) = (&flags.command, &flags.session);
     let terminal = LocalTerminal::wanted(flags)?;
-    let request = client(endpoint, flags).exec(&flags.namespace, name).command(command);
+    let request = target.client.exec(&target.namespace, &target.pod).command(command);
     run(ask!(request, flags, &terminal).start(), flags, terminal, signals).await
 }
 
 /// Attaches to what runs.
 pub(crate) async fn attach(flags: AttachFlags) -> Result<Exit, Failure> {
-    let signals = Signals::listen().map_err(cannot_listen)?;
-    let endpoint = endpoint::resolve(&flags.server)?;
-    let (name, flags) = (pod_name(&flags.pod)?, &flags.session);
+    let signals = Signals::listen()?;
+    let target = Target::in_cluster(&flags.server, &flags.session.connection, pod_name(&flags.pod)?)?;
+    let flags = &flags.session;
     let terminal = LocalTerminal::wanted(flags)?;
     if terminal.is_some() {
-        flags.verbosity().hint("If you don't see a command prompt, try pressing enter.");
+        flags.connection.verbosity().hint("If you don't see a command prompt, try pressing enter.");
     }
-    let request = client(endpoint, flags).attach(&flags.namespace, name);
+    let request = target.client.attach(&target.namespace, &target.pod);
     run(ask!(request, flags, &terminal).start(), flags, terminal, signals).await
-}
-
-async fn embedded() -> Result<Pod, Failure> {
-    let pod = Pod::builder().start().await;
-    pod.map_err(|error| Failure::local(format!("cannot start the embedded pod: {error}")))
-}
-
-fn client(endpoint: Endpoint, flags: &SessionFlags) -> Client {
-    Client::new(endpoint).heartbeat(flags.heartbeat).connect_timeout(flags.connect_timeout)
-}
-
-fn cannot_listen(error: io::Error) -> Failure {
-    Failure::local(format!("cannot listen for signals: {error}"))
 }
 
 /// The name of the pod, if there is one to name.
@@ -92,15 +77,6 @@ fn check(flags: &ExecFlags) -> Result<&str, Failure> {
         Some(_) if !flags.stray.is_empty() => usage("the command goes after `--`: exec POD -- COMMAND"),
         _ if flags.command.is_empty() => usage("no command to run: it goes after `--`, as in `-- ls -l`"),
         name => pod_name(name.unwrap_or_default()),
-    }
-}
-
-/// `web-0`, `pod/web-0`: kubectl takes both.
-fn pod_name(name: &str) -> Result<&str, Failure> {
-    match name.split_once('/') {
-        None => Ok(name),
-        Some(("pod" | "pods" | "po", name)) => Ok(name),
-        Some(_) => Err(Failure::usage(format!("{name:?} names no pod; say POD, or pod/POD"))),
     }
 }
 
@@ -116,15 +92,15 @@ impl LocalTerminal {
             return Ok(None);
         }
         if !flags.stdin {
-            flags.verbosity().warn("Unable to use a TTY - it needs -i as well");
+            flags.connection.verbosity().warn("Unable to use a TTY - it needs -i as well");
             return Ok(None);
         }
         if !terminal::is_on_stdin() {
-            flags.verbosity().warn("Unable to use a TTY - input is not a terminal or the right kind of file");
+            flags.connection.verbosity().warn("Unable to use a TTY - input is not a terminal or the right kind of file");
             return Ok(None);
         }
         // In this order no change of the size is missed.
-        let resized = signal(SignalKind::window_change()).map_err(cannot_listen)?;
+        let resized = signal(SignalKind::window_change()).map_err(signals::cannot_listen)?;
         Ok(Some(Self { size: terminal::size(), resized }))
     }
 
@@ -183,7 +159,7 @@ async fn run(
     // What is said about the end is said on a terminal as it was.
     drop(raw);
     match stopped {
-        Ok(outcome) => exit::of_outcome(&outcome, subprotocol, flags.verbosity()),
+        Ok(outcome) => exit::of_outcome(&outcome, subprotocol, flags.connection.verbosity()),
         Err(stopped) => stopped.into_exit(),
     }
 }

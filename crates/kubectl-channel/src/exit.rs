@@ -10,7 +10,7 @@ pub(crate) const HELP: &str = "\
 Exit codes:
   N     the command's own exit code; 128 + n when signal n killed it.
         An attach has none: 0 says that the session ended well
-  1     something failed on this side: a file, stdout, the terminal
+  1     something failed on this side: a file, stdout, the terminal, a local port; of a cp also in the pod
   2     wrong arguments
   69    no connection to the server
   74    the session ended without a status: what became of the command is not known
@@ -69,6 +69,15 @@ impl Failure {
 
     pub(crate) fn usage(message: impl Into<String>) -> Self {
         Self { code: USAGE, message: message.into() }
+    }
+
+    /// The server, or what is behind it, could not run a program.
+    pub(crate) fn not_run(message: impl Into<String>) -> Self {
+        Self { code: NOT_RUN, message: message.into() }
+    }
+
+    pub(crate) fn no_status(message: impl Into<String>) -> Self {
+        Self { code: NO_STATUS, message: message.into() }
     }
 
     /// Says so on stderr.
@@ -145,6 +154,11 @@ pub(crate) fn of_outcome(
     }
 }
 
+/// What failed of something that goes on.
+pub(crate) fn error(message: impl Display) {
+    say(format_args!("error: {message}"));
+}
+
 /// A warning that may cost data: it comes in any case.
 pub(crate) fn warn(message: impl Display) {
     say(format_args!("warning: {message}"));
@@ -157,7 +171,8 @@ fn say(message: impl Display) {
     let _ = writeln!(std::io::stderr(), "{line}");
 }
 
-fn tame(character: char) -> char {
+/// What a terminal does not obey.
+pub(crate) fn tame(character: char) -> char {
     if character.is_control() && character != '\n' { '\u{fffd}' } else { character }
 }
 

@@ -1,14 +1,17 @@
-//! `kubectl channel`: exec and attach in the pods of a cluster, and a pod to try them on.
+//! `kubectl channel`: exec, attach, port-forward and cp with the pods of a cluster, and a pod to try them on.
 //!
 //! Only the command line is here. The protocol is `channel-proto`, and what drives it `channel-tokio`.
 
 mod cli;
+mod cp;
 mod endpoint;
 mod exec;
 mod exit;
+mod port_forward;
 mod serve;
 mod signals;
 mod streams;
+mod target;
 mod terminal;
 
 use std::{
@@ -33,6 +36,8 @@ fn main() {
         Command::Exec(flags) if flags.embedded => run(Builder::new_multi_thread(), exec::exec(flags)),
         Command::Exec(flags) => run(Builder::new_current_thread(), exec::exec(flags)),
         Command::Attach(flags) => run(Builder::new_current_thread(), exec::attach(flags)),
+        Command::PortForward(flags) => run(Builder::new_multi_thread(), port_forward::port_forward(flags)),
+        Command::Cp(flags) => run(Builder::new_multi_thread(), cp::cp(flags)),
         Command::Serve(flags) => run(Builder::new_multi_thread(), serve::serve(flags)),
     };
     terminal::restore();

@@ -15,8 +15,7 @@ use crate::{
 
 /// Serves until SIGINT, SIGTERM or SIGHUP.
 pub(crate) async fn serve(flags: ServeFlags) -> Result<Exit, Failure> {
-    let mut signals =
-        Signals::listen().map_err(|error| Failure::local(format!("cannot listen for signals: {error}")))?;
+    let mut signals = Signals::listen()?;
     if !flags.listen.ip().is_loopback() {
         warn(format_args!(
             "{} can be reached from other machines: the token and all data travel in the clear, and whoever \
@@ -100,6 +99,8 @@ fn text(pod: &Pod, flags: &ServeFlags) -> String {
         String::new(),
         kubectl(&format!("exec {name} -- date")),
         channel("exec", &format!("{name} -- date")),
+        kubectl(&format!("port-forward {name} :80")),
+        channel("port-forward", &format!("{name} :80")),
     ];
     if !flags.command.is_empty() {
         let streams = match (flags.stdin, flags.tty) {

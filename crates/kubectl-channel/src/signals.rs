@@ -4,15 +4,17 @@ use std::{ffi::c_int, future::poll_fn, io, task::Poll};
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
+use crate::exit::Failure;
+
 /// Listens from when it is made.
 pub(crate) struct Signals(Vec<(SignalKind, Signal)>);
 
 impl Signals {
-    pub(crate) fn listen() -> io::Result<Self> {
+    pub(crate) fn listen() -> Result<Self, Failure> {
         let kinds =
             [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup(), SignalKind::quit()];
         let kinds = kinds.into_iter().filter(|kind| !is_ignored(kind.as_raw_value()));
-        kinds.map(|kind| Ok((kind, signal(kind)?))).collect::<io::Result<_>>().map(Self)
+        kinds.map(|kind| Ok((kind, signal(kind)?))).collect::<io::Result<_>>().map(Self).map_err(cannot_listen)
     }
 
     /// Waits for the next one.
@@ -27,6 +29,10 @@ impl Signals {
         })
         .await
     }
+}
+
+pub(crate) fn cannot_listen(error: io::Error) -> Failure {
+    Failure::local(format!("cannot listen for signals: {error}"))
 }
 
 /// Whether whoever started us told us to ignore it, as `nohup` does, or a shell that puts us in the background.

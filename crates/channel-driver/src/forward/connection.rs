@@ -7,7 +7,7 @@ use std::{
 };
 
 use bytes::{BufMut, Bytes};
-use channel_proto::forward::{ConnectionId, Forward as Machine};
+use channel_proto::forward::{ConnectionId, Forward as Machine, ForwardError};
 
 use crate::{
     halves::{Handle, Reader, Writer},
@@ -88,8 +88,13 @@ impl Connection {
     /// As [`poll_write`](Self::poll_write).
     pub fn poll_close(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let id = self.place.id;
-        self.place.handle.shared.command(|machine, _| machine.finish(id));
-        self.writer.poll_flush(cx)
+        match self.place.handle.shared.command(|machine, _| machine.finish(id)) {
+            Err(error @ ForwardError::NoHalfClose) => {
+                Poll::Ready(Err(io::Error::new(io::ErrorKind::Unsupported, error)))
+            }
+            // What is over is told by flushing, or needs no end.
+            _ => self.writer.poll_flush(cx),
+        }
     }
 }
 

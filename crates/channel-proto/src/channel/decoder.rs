@@ -141,6 +141,7 @@ impl ChannelDecoder {
     }
 
     /// A fault that is due, now that what stood before it was taken.
+    #[inline]
     pub(crate) fn broken(&self) -> Option<ChannelViolation> {
         self.broken
     }

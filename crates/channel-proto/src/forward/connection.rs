@@ -1,11 +1,12 @@
-//! One forwarded connection: its two streams, and how it ends.
+//! One forwarded connection over SPDY: its two streams, and how it ends.
 
-use std::{fmt, time::Instant};
+use std::{collections::VecDeque, fmt, time::Instant};
 
 use super::ForwardEvent;
-use crate::spdy::StreamId;
+use crate::spdy::{Connection as Spdy, ResetStatus, StreamId};
 
-/// A connection of a forward. Ids are small numbers, and used again once their connection was forgotten.
+/// A connection of a forward. Ids are small numbers. Over SPDY they are used again once their connection was forgotten; over channels
+/// they number the ports of the upgrade.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ConnectionId(pub(super) u32);
 
@@ -32,10 +33,11 @@ impl fmt::Debug for ConnectionId {
 pub(super) struct Connection {
     pub(super) error: StreamId,
     pub(super) data: StreamId,
-    /// The error text so far.
+    /// Client: the error text so far.
     pub(super) text: Vec<u8>,
     pub(super) peer: Peer,
     pub(super) error_stream: ErrorStream,
+    pub(super) reply: Reply,
     pub(super) writer: Writer,
 }
 
@@ -49,10 +51,24 @@ pub(super) enum Peer {
     /// It ended or reset its half, or an error text came; what it means is known at the latest by then.
     AwaitVerdict {
         by: Instant,
-        reset: bool,
+        half: Half,
     },
-    /// The application was told.
-    Settled,
+    /// The application was told that the peer sends nothing more.
+    Ended,
+    /// The application was told that the connection failed or was broken off.
+    Over,
+}
+
+/// What became of the peer's half of the data stream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Half {
+    /// It goes on, behind an error text.
+    Open,
+    /// All was sent.
+    Finished,
+    /// All was sent, and then the stream was reset: it listens no more either.
+    FinishedAndReset,
+    Reset,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -61,11 +77,28 @@ pub(super) enum ErrorStream {
     Ended,
 }
 
+/// Client: whether the peer accepted the data stream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Reply {
+    Awaited,
+    Came,
+}
+
 /// Whether somebody waits for room.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Writer {
     Free,
     Blocked,
+}
+
+impl Half {
+    pub(super) fn finished(self) -> Self {
+        if self == Self::Open { Self::Finished } else { self }
+    }
+
+    pub(super) fn reset(self) -> Self {
+        if self == Self::Finished { Self::FinishedAndReset } else { Self::Reset }
+    }
 }
 
 impl Connection {
@@ -76,17 +109,9 @@ impl Connection {
             text: Vec::new(),
             peer: Peer::Sending,
             error_stream: ErrorStream::Open,
+            reply: Reply::Awaited,
             writer: Writer::Free,
         }
-    }
-
-    /// The data stream ended, was reset, or some error text came.
-    pub(super) fn ends(&mut self, by: Instant, reset: bool) {
-        self.peer = match self.peer {
-            Peer::Sending => Peer::AwaitVerdict { by, reset },
-            Peer::AwaitVerdict { by, reset: before } => Peer::AwaitVerdict { by, reset: before || reset },
-            Peer::Settled => Peer::Settled,
-        };
     }
 
     /// Whether all is known that there is to know about its end.
@@ -94,17 +119,37 @@ impl Connection {
         matches!(self.peer, Peer::AwaitVerdict { .. }) && self.error_stream == ErrorStream::Ended
     }
 
-    /// Tells how it ended, once.
-    pub(super) fn settle(&mut self, id: ConnectionId) -> Option<ForwardEvent> {
-        let Peer::AwaitVerdict { reset, .. } = std::mem::replace(&mut self.peer, Peer::Settled) else {
-            return None;
-        };
-        Some(if !self.text.is_empty() {
-            ForwardEvent::Failed(id, String::from_utf8_lossy(&self.text).into_owned())
-        } else if reset {
-            ForwardEvent::Reset(id)
+    /// Tells how it ended, if it did and that was not told.
+    pub(super) fn settle(&mut self, id: ConnectionId, out: &mut VecDeque<ForwardEvent>) {
+        let Peer::AwaitVerdict { half, .. } = self.peer else { return };
+        self.peer = Peer::Over;
+        if !self.text.is_empty() {
+            out.push_back(ForwardEvent::Failed(id, String::from_utf8_lossy(&self.text).into_owned()));
+            return;
+        }
+        if matches!(half, Half::Finished | Half::FinishedAndReset) {
+            out.push_back(ForwardEvent::End(id));
+        }
+        match half {
+            Half::Open | Half::Finished => self.peer = Peer::Ended,
+            Half::FinishedAndReset | Half::Reset => out.push_back(ForwardEvent::Reset(id)),
+        }
+    }
+
+    /// Ends both streams at once: what waits to be sent has nowhere to go.
+    pub(super) fn break_off(&self, spdy: &mut Spdy) {
+        spdy.abort(self.data, ResetStatus::CANCEL);
+        spdy.reset(self.error, ResetStatus::CANCEL);
+    }
+
+    /// Ends both streams behind what we finished, which is still sent.
+    pub(super) fn leave(&self, spdy: &mut Spdy) {
+        // Streams that both ends finished are gone already.
+        if spdy.state(self.data).may_send() {
+            spdy.abort(self.data, ResetStatus::CANCEL);
         } else {
-            ForwardEvent::End(id)
-        })
+            spdy.reset(self.data, ResetStatus::CANCEL);
+        }
+        spdy.reset(self.error, ResetStatus::CANCEL);
     }
 }

@@ -1,131 +1,124 @@
 //! Port-forward: many connections to ports of a pod over one upgraded connection, for both ends.
 
+mod column;
 mod connection;
+mod event;
+mod over_channels;
+mod over_spdy;
+mod pairing;
+mod port;
 mod streams;
 mod wire;
 
-use std::{collections::VecDeque, fmt, time::Instant};
+use std::{
+    collections::VecDeque,
+    fmt,
+    time::{Duration, Instant},
+};
 
 use bytes::{Bytes, BytesMut};
 
+use column::{Column, Step, Worth, with};
 pub use connection::ConnectionId;
-use streams::Streams;
-use wire::{Incoming, Wire};
+pub use event::{ForwardError, ForwardEvent};
+use over_channels::OverChannels;
+use over_spdy::OverSpdy;
+use wire::Wire;
 
 use crate::{
-    error::Error, heartbeat::Reading, outcome::CloseReason, session::SessionConfig, transmit::Transmit,
-    websocket::Role,
+    error::Error, heartbeat::Reading, outcome::CloseReason, session::SessionConfig, subprotocol::Subprotocol,
+    transmit::Transmit, websocket::Role,
 };
 
-/// One end of a port-forward over SPDY streams, raw or tunnelled.
+/// One end of a port-forward over SPDY streams, raw or tunnelled, or over WebSocket channels.
 ///
 /// Its methods come in the four families of a [`Session`](crate::session::Session), and are called in the same order. Connections are
 /// independent of each other: what happens to one is told for that one, and the others go on. Each lives until the application
 /// [forgets](Self::forget) it, so that an id is never used for another one while somebody still holds it.
+///
+/// What differs between the columns: over SPDY there are as many connections as wanted, to any port, and either direction of one ends alone. Over
+/// channels there is one for each port of the upgrade, no direction ends alone, and only the end of all says that one ended well.
 pub struct Forward {
     role: Role,
-    wire: Wire,
-    streams: Streams,
+    column: Column,
     events: VecDeque<ForwardEvent>,
     close: Option<CloseReason>,
     life: Life,
+    stream: ByteStream,
     failed: Option<Error>,
+    /// When something was last heard of the time.
+    now: Instant,
+    linger: Duration,
+    /// Until when the end is awaited after our close; it begins with the first time that is told after it.
+    linger_until: Option<Instant>,
 }
 
 /// Where a forward is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Life {
     Running,
-    /// We closed it: nothing is sent any more, and the end of the stream is awaited.
+    /// We closed it: nothing more is told, and the end of the stream is awaited.
     Closing,
     /// Nothing comes any more, and the application has to be told.
     Ended,
+    /// The application was told, or knows of the error.
     Told,
 }
 
-/// What a forward tells its application.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum ForwardEvent {
-    /// Server: the client wants a connection to this port. Connect to it, or [say](Forward::fail_connection) why not.
-    Connect(ConnectionId, u16),
-    /// Data from the other end of a connection. Never empty.
-    Data(ConnectionId, Bytes),
-    /// The other end sends nothing more; it may still be sent to.
-    End(ConnectionId),
-    /// Client: the pod says that this connection failed, and why.
-    Failed(ConnectionId, String),
-    /// The other end broke this connection off.
-    Reset(ConnectionId),
-    /// After [`ForwardError::Blocked`]: there is room for this connection again.
-    Writable(ConnectionId),
-    /// The peer takes no more connections; those there are go on.
-    GoingAway,
-    /// The forward is over, and with it every connection. The last event.
-    Ended(Option<CloseReason>),
-}
-
-impl ForwardEvent {
-    /// The connection that it is about, if it is about one.
-    pub fn connection(&self) -> Option<ConnectionId> {
-        match self {
-            Self::Connect(id, _) | Self::Data(id, _) | Self::Failed(id, _) => Some(*id),
-            Self::End(id) | Self::Reset(id) | Self::Writable(id) => Some(*id),
-            Self::GoingAway | Self::Ended(_) => None,
-        }
-    }
-}
-
-/// Why a command was not obeyed.
+/// The peer's byte stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum ForwardError {
-    /// Too much waits to be sent. A [`Writable`](ForwardEvent::Writable) event tells when there is room again.
-    Blocked,
-    /// Our half of the connection was finished before.
-    Finished,
-    /// The connection is over.
-    Gone,
-    /// As many connections are open as [`Limits::spdy_streams`](crate::Limits::spdy_streams) allows.
-    TooMany,
-    /// The forward takes no more connections, or is over.
-    GoingAway,
+enum ByteStream {
+    Open,
+    /// It ended; what was taken of it is still to be told.
+    Ended,
 }
-
-impl fmt::Display for ForwardError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Blocked => "too much waits to be sent",
-            Self::Finished => "this half of the connection was ended",
-            Self::Gone => "the connection is over",
-            Self::TooMany => "too many connections are open on this forward",
-            Self::GoingAway => "the forward takes no more connections",
-        })
-    }
-}
-
-impl std::error::Error for ForwardError {}
 
 impl Forward {
     /// A forward on a connection that was upgraded to SPDY.
     pub fn over_spdy(role: Role, config: &SessionConfig, now: Instant) -> Self {
-        Self::new(role, config, Wire::raw(role, config, now))
+        let column = OverSpdy::new(role, config, Wire::raw(role, config, now));
+        Self::new(role, config, Column::Spdy(column.into()), now)
     }
 
-    /// A forward in the tunnel, `SPDY/3.1+portforward.k8s.io`.
+    /// A forward in the tunnel, `SPDY/3.1+portforward.k8s.io`. The tunnel is strict, whatever `config` says (TUN-3).
     pub fn over_tunnel(role: Role, config: &SessionConfig, now: Instant) -> Self {
-        Self::new(role, config, Wire::tunnel(role, config, now))
+        let column = OverSpdy::new(role, config, Wire::tunnel(role, config, now));
+        Self::new(role, config, Column::Spdy(column.into()), now)
     }
 
-    fn new(role: Role, config: &SessionConfig, wire: Wire) -> Self {
+    /// A forward over WebSocket channels, of the ports that the upgrade asked for, in that order. A server is told to
+    /// [connect](ForwardEvent::Connect) to all of them at once.
+    ///
+    /// # Errors
+    /// [`ForwardError::Subprotocol`] if it is none of `V4`, `V4Base64` and `Unnamed`; [`ForwardError::TooMany`] for more than 128 ports, or 40
+    /// in base64.
+    pub fn over_channels(
+        role: Role,
+        ports: &[u16],
+        subprotocol: Subprotocol,
+        config: &SessionConfig,
+        now: Instant,
+    ) -> Result<Self, ForwardError> {
+        let mut events = VecDeque::new();
+        let column = OverChannels::new(role, ports, subprotocol, config, now, &mut events)?;
+        let mut forward = Self::new(role, config, Column::Channels(column.into()), now);
+        forward.events = events;
+        forward.close_if_done();
+        Ok(forward)
+    }
+
+    fn new(role: Role, config: &SessionConfig, column: Column, now: Instant) -> Self {
         Self {
             role,
-            wire,
-            streams: Streams::new(role, &config.limits),
+            column,
             events: VecDeque::new(),
             close: None,
             life: Life::Running,
+            stream: ByteStream::Open,
             failed: None,
+            now,
+            linger: config.linger,
+            linger_until: None,
         }
     }
 
@@ -134,54 +127,89 @@ impl Forward {
         self.role
     }
 
+    /// Whether our half of a connection can be [finished](Self::finish) while the other goes on: over SPDY, but not over channels.
+    pub fn can_half_close(&self) -> bool {
+        matches!(self.column, Column::Spdy(_))
+    }
+
     /// Bytes of the peer's stream that were taken so far.
     pub fn bytes_taken(&self) -> u64 {
-        self.wire.taken()
+        with!(column = &self.column, column.taken())
     }
 
     /// How many connections there are that were not forgotten.
     pub fn connections(&self) -> usize {
-        self.streams.connections()
+        with!(column = &self.column, column.connections())
     }
 
     /// Whether it takes no more connections.
     pub fn is_going_away(&self) -> bool {
-        self.life != Life::Running || self.failed.is_some() || self.wire.spdy.is_going_away()
+        self.life != Life::Running || with!(column = &self.column, column.is_going_away())
     }
 
-    /// Whether we closed it, so that nothing is sent any more.
+    /// Whether it was closed, so that nothing is sent any more.
     pub fn is_closing(&self) -> bool {
         self.life != Life::Running
     }
 
-    /// Bytes came from the peer. Takes what it can from the front of `input`, and leaves what comes behind an event that was not taken.
+    /// Bytes came from the peer. Takes what it can from the front of `input`. While an event waits to be taken it takes nothing.
     ///
     /// # Errors
     /// The peer broke the protocol or went over a limit. The error sticks. What one connection does wrong is no error, but its end.
     pub fn handle_input(&mut self, now: Instant, input: &mut BytesMut) -> Result<(), Error> {
         self.check()?;
+        self.tell_time(now);
+        let taken = self.take(now, input);
+        if matches!(self.life, Life::Ended | Life::Told) {
+            input.clear();
+        }
+        taken
+    }
+
+    fn take(&mut self, now: Instant, input: &mut BytesMut) -> Result<(), Error> {
         while self.events.is_empty() && matches!(self.life, Life::Running | Life::Closing) {
-            match self.wire.next(now, input) {
-                Ok(Some(Incoming::Spdy(event))) => {
-                    self.streams.handle(now, event, &mut self.wire.spdy, &mut self.events);
-                }
-                Ok(Some(Incoming::Closed(reason))) => {
-                    self.close = Some(reason);
-                    self.life = Life::Ended;
-                }
-                Ok(None) => break,
+            let step = with!(column = &mut self.column, column.step(now, input, &mut self.events));
+            if self.life == Life::Closing {
+                self.events.clear();
+            }
+            match step {
+                Ok(Step::Taken) => {}
+                Ok(Step::Dry) => break,
+                Ok(Step::Closed(reason)) => self.end(Some(reason)),
                 Err(error) => return Err(self.fail(error)),
             }
         }
         Ok(())
     }
 
-    /// The peer's byte stream ended. Call it when [`handle_input`](Self::handle_input) took what it could.
+    /// The peer's byte stream ended. Call it when [`handle_input`](Self::handle_input) left nothing of what came before.
     pub fn handle_eof(&mut self) {
-        self.wire.end();
-        if self.life != Life::Told {
-            self.life = Life::Ended;
+        with!(column = &mut self.column, column.end());
+        self.stream = ByteStream::Ended;
+        self.drain();
+    }
+
+    /// Behind the end of the stream: takes what of it was not told yet, and then ends.
+    fn drain(&mut self) {
+        if matches!(self.life, Life::Ended | Life::Told) || !self.events.is_empty() {
+            return;
         }
+        let drained = self.take(self.now, &mut BytesMut::new());
+        if drained.is_err() {
+            // Nobody was told of the error.
+            self.life = Life::Ended;
+        } else if self.events.is_empty() && self.life != Life::Ended {
+            self.end(None);
+        }
+    }
+
+    /// Nothing comes any more.
+    fn end(&mut self, close: Option<CloseReason>) {
+        if self.life == Life::Running {
+            with!(column = &mut self.column, column.over(close.as_ref(), &mut self.events));
+        }
+        self.close = close;
+        self.life = Life::Ended;
     }
 
     /// The time of [`poll_timeout`](Self::poll_timeout) came.
@@ -190,59 +218,77 @@ impl Forward {
     /// The peer was silent for too long.
     pub fn handle_timeout(&mut self, now: Instant) -> Result<(), Error> {
         self.check()?;
-        if matches!(self.life, Life::Ended | Life::Told) {
-            return Ok(());
+        self.tell_time(now);
+        match self.life {
+            Life::Running => {
+                let timed = with!(column = &mut self.column, column.handle_timeout(now, &mut self.events));
+                timed.map_err(|error| self.fail(error))?;
+            }
+            Life::Closing if self.linger_until.is_some_and(|until| now >= until) => self.end(None),
+            Life::Closing | Life::Ended | Life::Told => {}
         }
-        self.streams.handle_timeout(now, &mut self.wire.spdy, &mut self.events);
-        self.wire.handle_timeout(now).map_err(|error| self.fail(error))
+        Ok(())
     }
 
-    /// The driver stopped reading, or reads again.
+    fn tell_time(&mut self, now: Instant) {
+        self.now = now;
+        if self.life == Life::Closing {
+            self.linger_until.get_or_insert(now + self.linger);
+        }
+    }
+
+    /// The driver stopped reading, or reads again. While it does not read, silence means nothing.
     pub fn set_reading(&mut self, now: Instant, reading: Reading) {
-        self.wire.set_reading(now, reading);
+        with!(column = &mut self.column, column.set_reading(now, reading));
     }
 
     /// What the application should hear next.
     #[must_use = "an event not taken stops the forward"]
     pub fn poll_event(&mut self) -> Option<ForwardEvent> {
+        if self.stream == ByteStream::Ended {
+            self.drain();
+        }
         if let Some(event) = self.events.pop_front() {
             return Some(event);
         }
-        if let Some(id) = self.streams.writable(&self.wire.spdy) {
-            return Some(ForwardEvent::Writable(id));
+        match self.life {
+            Life::Running => with!(column = &mut self.column, column.writable()).map(ForwardEvent::Writable),
+            Life::Ended => {
+                self.life = Life::Told;
+                Some(ForwardEvent::Ended(self.close.take()))
+            }
+            Life::Closing | Life::Told => None,
         }
-        if self.life == Life::Ended && self.failed.is_none() {
-            self.life = Life::Told;
-            return Some(ForwardEvent::Ended(self.close.take()));
-        }
-        None
     }
 
     /// When to call [`handle_timeout`](Self::handle_timeout).
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
-        if matches!(self.life, Life::Ended | Life::Told) || self.failed.is_some() {
-            return None;
+        match self.life {
+            Life::Running => with!(column = &self.column, column.timeout()),
+            // Due at once, to be told the time.
+            Life::Closing => Some(self.linger_until.unwrap_or(self.now)),
+            Life::Ended | Life::Told => None,
         }
-        self.wire.timeout().into_iter().chain(self.streams.timeout()).min()
     }
 
     /// The bytes to write to the peer. Ask again after each write.
     #[must_use = "what is not written does not reach the peer"]
     pub fn transmit(&mut self) -> &mut Transmit {
-        self.wire.transmit()
+        with!(column = &mut self.column, column.transmit())
     }
 
     /// Client: opens a connection to a port of the pod. It can be written to at once: the data follows the request, and no round trip is
-    /// waited for (PFW-9).
+    /// waited for (PFW-9). Over channels it gives the one connection of that port, and with it what came already.
     ///
     /// # Errors
-    /// [`ForwardError::TooMany`], [`ForwardError::GoingAway`].
+    /// [`ForwardError::TooMany`], [`ForwardError::GoingAway`], [`ForwardError::ServerSide`]; over channels [`ForwardError::PortTaken`] and
+    /// [`ForwardError::PortUnknown`].
     pub fn connect(&mut self, port: u16) -> Result<ConnectionId, ForwardError> {
-        if self.life != Life::Running || self.failed.is_some() {
+        if self.life != Life::Running {
             return Err(ForwardError::GoingAway);
         }
-        self.streams.connect(port, &mut self.wire.spdy)
+        with!(column = &mut self.column, column.connect(port, &mut self.events))
     }
 
     /// Sends the front of `data` on a connection, and tells how many bytes it took.
@@ -250,55 +296,82 @@ impl Forward {
     /// # Errors
     /// [`ForwardError::Blocked`] when it took nothing; the others when it never will.
     pub fn write(&mut self, id: ConnectionId, data: &[u8]) -> Result<usize, ForwardError> {
-        self.streams.write(id, |stream| self.wire.spdy.send(stream, data))
+        self.check_running()?;
+        with!(column = &mut self.column, column.write(id, data))
     }
 
-    /// Sends `data` on a connection as the slice it is (a client's tunnel must mask, and copies). It is taken whole if there is any room.
+    /// Sends `data` on a connection as the slice it is (a client's WebSocket must mask, and copies). It is taken whole if there is any room.
     ///
     /// # Errors
     /// As [`write`](Self::write).
     pub fn write_bytes(&mut self, id: ConnectionId, data: &Bytes) -> Result<(), ForwardError> {
-        self.streams.write(id, |stream| self.wire.spdy.send_bytes(stream, data))
+        self.check_running()?;
+        with!(column = &mut self.column, column.write_bytes(id, data))
     }
 
-    /// Ends our half of a connection; the other half goes on. A second time does nothing.
-    pub fn finish(&mut self, id: ConnectionId) {
-        self.streams.finish(id, &mut self.wire.spdy);
+    /// Ends our half of a connection; the other half goes on. A second time does nothing. A server's connection over channels ends whole with it, and
+    /// when the last one has, the forward closes.
+    ///
+    /// # Errors
+    /// [`ForwardError::Gone`]; for a client over channels [`ForwardError::NoHalfClose`], and nothing was done.
+    pub fn finish(&mut self, id: ConnectionId) -> Result<(), ForwardError> {
+        self.check_running()?;
+        let finished = with!(column = &mut self.column, column.finish(id));
+        self.close_if_done();
+        finished
     }
 
     /// Server: the connection failed, and this is why. The others go on.
     pub fn fail_connection(&mut self, id: ConnectionId, why: &str) {
-        self.streams.fail(id, why, &mut self.wire.spdy);
+        with!(column = &mut self.column, column.fail(id, why));
+        self.close_if_done();
     }
 
-    /// Breaks a connection off, in both directions and at once.
+    /// Breaks a connection off, in both directions and at once: what was not sent yet is dropped. The others go on.
     pub fn reset(&mut self, id: ConnectionId) {
-        self.streams.reset(id, &mut self.wire.spdy);
+        with!(column = &mut self.column, column.reset(id));
+        self.close_if_done();
     }
 
-    /// The application is done with a connection: if it is not over, it is broken off. Its id may be used for another one.
+    /// The application is done with a connection: if it is not over, it is broken off. Its id may be used for another one. A client over
+    /// channels cannot tell the server before it forgot all: then the forward closes.
     pub fn forget(&mut self, id: ConnectionId) {
-        self.streams.forget(id, &mut self.wire.spdy);
+        with!(column = &mut self.column, column.forget(id));
         // Whoever has the id next must not hear of this one.
         self.events.retain(|event| event.connection() != Some(id));
+        self.close_if_done();
     }
 
-    /// Ends the forward: every connection is over, and the peer is told.
+    /// Ends the forward: every connection is over, and the peer is told. What was not taken yet is dropped.
     pub fn abort(&mut self) {
-        if self.life == Life::Running && self.failed.is_none() {
-            self.wire.close();
-            self.life = Life::Closing;
+        if self.life == Life::Running {
+            self.events.clear();
+            self.close();
         }
+    }
+
+    /// Over channels a forward can be complete.
+    fn close_if_done(&mut self) {
+        if self.life == Life::Running && with!(column = &self.column, column.is_done()) {
+            self.close();
+        }
+    }
+
+    fn close(&mut self) {
+        with!(column = &mut self.column, column.close());
+        self.life = Life::Closing;
+    }
+
+    fn check_running(&self) -> Result<(), ForwardError> {
+        if self.life == Life::Running { Ok(()) } else { Err(ForwardError::Gone) }
     }
 
     fn check(&self) -> Result<(), Error> {
-        match &self.failed {
-            Some(error) => Err(error.clone()),
-            None => Ok(()),
-        }
+        self.failed.clone().map_or(Ok(()), Err)
     }
 
     fn fail(&mut self, error: Error) -> Error {
+        self.life = Life::Told;
         self.failed = Some(error.clone());
         error
     }

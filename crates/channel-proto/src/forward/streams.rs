@@ -1,25 +1,34 @@
 //! Connections as pairs of SPDY streams: an error stream and a data stream each (PFW-5).
 
+mod ends;
+
 use std::{
-    collections::{BTreeMap, VecDeque},
-    time::{Duration, Instant},
+    collections::{BTreeMap, BTreeSet, VecDeque},
+    time::Instant,
 };
 
+use bytes::Bytes;
+
 use super::{
-    ConnectionId, ForwardError, ForwardEvent,
-    connection::{Connection, ErrorStream, Peer, Writer},
+    ConnectionId, ForwardError, ForwardEvent, Worth,
+    connection::{Connection, Peer, Reply, Writer},
+    pairing::{Kind, Match, Pairing, Wanted},
 };
+use ends::{Ends, Verdict};
+
 use crate::{
     limits::Limits,
     spdy::{Connection as Spdy, Event, Headers, Priority, ResetStatus, StreamError, StreamId},
     websocket::Role,
 };
 
-/// How long the word of the error stream is waited for, once the data stream has ended.
-const GRACE: Duration = Duration::from_millis(500);
+/// Bytes kept of the text with which a connection fails; the longest recorded has 407. [`Limits::status`] may make it less.
+pub(super) const MOST_TEXT: usize = 16 << 10;
 
-/// How long the second stream of a pair is waited for (PFW-8).
-const PAIRING: Duration = Duration::from_secs(30);
+/// What is said of a connection that failed for no reason that was given: without a text it would seem to have ended well.
+pub(super) const NO_REASON: &str = "the connection failed";
+
+type Events = VecDeque<ForwardEvent>;
 
 /// The connections of a forward.
 pub(super) struct Streams {
@@ -28,30 +37,14 @@ pub(super) struct Streams {
     connections: Vec<Option<Connection>>,
     free: Vec<u32>,
     by_stream: BTreeMap<StreamId, (ConnectionId, Kind)>,
-    /// Server: streams whose other half is still to come, by request id.
-    unpaired: BTreeMap<String, Unpaired>,
-    /// What falls due when, in order: one queue for each length of time.
-    verdicts: VecDeque<(Instant, ConnectionId)>,
-    pairings: VecDeque<(Instant, String)>,
+    pairing: Pairing,
+    /// Whose verdict falls due when.
+    verdicts: BTreeSet<(Instant, ConnectionId)>,
     /// Those who wait for room.
     blocked: VecDeque<ConnectionId>,
     next_request: u32,
     limit: usize,
     text_limit: usize,
-}
-
-/// Which stream of a pair.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Kind {
-    Error,
-    Data,
-}
-
-struct Unpaired {
-    stream: StreamId,
-    kind: Kind,
-    port: u16,
-    by: Instant,
 }
 
 impl Streams {
@@ -61,13 +54,12 @@ impl Streams {
             connections: Vec::new(),
             free: Vec::new(),
             by_stream: BTreeMap::new(),
-            unpaired: BTreeMap::new(),
-            verdicts: VecDeque::new(),
-            pairings: VecDeque::new(),
+            pairing: Pairing::new(limits.spdy_stream_transmit),
+            verdicts: BTreeSet::new(),
             blocked: VecDeque::new(),
             next_request: 0,
             limit: limits.spdy_streams / 2,
-            text_limit: limits.status,
+            text_limit: limits.status.min(MOST_TEXT),
         }
     }
 
@@ -77,7 +69,13 @@ impl Streams {
 
     /// Client: opens both streams of a connection, the error stream first, and ends our half of that at once (PFW-6).
     pub(super) fn connect(&mut self, port: u16, spdy: &mut Spdy) -> Result<ConnectionId, ForwardError> {
-        if self.connections() >= self.limit {
+        if self.role == Role::Server {
+            return Err(ForwardError::ServerSide);
+        }
+        if spdy.is_going_away() {
+            return Err(ForwardError::GoingAway);
+        }
+        if self.connections() >= self.limit || !spdy.wants_input() {
             return Err(ForwardError::TooMany);
         }
         let request = self.next_request.to_string();
@@ -113,51 +111,79 @@ impl Streams {
     }
 
     /// Something happened on a stream, or to the connection under all of them.
-    pub(super) fn handle(
+    pub(super) fn handle(&mut self, now: Instant, event: Event, spdy: &mut Spdy, out: &mut Events) -> Worth {
+        match event {
+            Event::Opened { id, headers, fin, .. } => return self.opened(now, id, &headers, fin, spdy, out),
+            Event::Data { id, payload, fin } => self.data(now, id, payload, fin, spdy, out),
+            Event::Replied { id, fin, .. } => {
+                if let Some((connection, Kind::Data)) = self.by_stream.get(&id).copied()
+                    && let Some(connection) = self.get(connection)
+                {
+                    connection.reply = Reply::Came;
+                }
+                self.data(now, id, Bytes::new(), fin, spdy, out);
+            }
+            Event::Headers { id, fin, .. } => self.data(now, id, Bytes::new(), fin, spdy, out),
+            Event::Reset { id, .. } => self.broken(now, id, Verdict::Reset, spdy, out),
+            Event::Faulted { id, .. } => self.broken(now, id, Verdict::Lost, spdy, out),
+            Event::GoAway { last, .. } => {
+                out.push_back(ForwardEvent::GoingAway);
+                self.give_up_beyond(last, now, spdy, out);
+            }
+            Event::Pong { .. } => {}
+        }
+        Worth::Something
+    }
+
+    fn data(
         &mut self,
         now: Instant,
-        event: Event,
+        stream: StreamId,
+        payload: Bytes,
+        fin: bool,
         spdy: &mut Spdy,
-        out: &mut VecDeque<ForwardEvent>,
+        out: &mut Events,
     ) {
-        match event {
-            Event::Opened { id, headers, fin, .. } => self.opened(now, id, &headers, fin, spdy, out),
-            Event::Data { id, payload, fin } => match self.by_stream.get(&id).copied() {
-                Some((id, Kind::Data)) => {
-                    if !payload.is_empty() {
-                        out.push_back(ForwardEvent::Data(id, payload));
-                    }
-                    if fin {
-                        self.ends(now, id, Ends::Fin, spdy, out);
-                    }
+        match self.by_stream.get(&stream).copied() {
+            Some((id, Kind::Data)) => {
+                if !payload.is_empty() {
+                    out.push_back(ForwardEvent::Data(id, payload));
                 }
-                Some((id, Kind::Error)) => {
-                    if let Some(connection) = self.connections[id.index()].as_mut() {
-                        let room = self.text_limit.saturating_sub(connection.text.len());
-                        connection.text.extend_from_slice(&payload[..payload.len().min(room)]);
-                    }
-                    if !payload.is_empty() && self.role == Role::Client {
-                        self.ends(now, id, Ends::Text, spdy, out);
-                    }
-                    if fin {
-                        self.error_ended(id, spdy, out);
-                    }
-                }
-                None => {}
-            },
-            Event::Replied { id, fin, .. } | Event::Headers { id, fin, .. } => {
                 if fin {
-                    let end = Event::Data { id, payload: bytes::Bytes::new(), fin };
-                    self.handle(now, end, spdy, out);
+                    self.ends(now, id, Ends::Fin, spdy, out);
                 }
             }
-            Event::Reset { id, .. } | Event::Faulted { id, .. } => match self.by_stream.get(&id).copied() {
-                Some((id, Kind::Data)) => self.ends(now, id, Ends::Reset, spdy, out),
-                Some((id, Kind::Error)) => self.error_ended(id, spdy, out),
-                None => {}
-            },
-            Event::GoAway { .. } => out.push_back(ForwardEvent::GoingAway),
-            Event::Pong { .. } => {}
+            // A client has nothing to say there (PFW-6).
+            Some((_, Kind::Error)) if self.role == Role::Server => {}
+            Some((id, Kind::Error)) => {
+                let limit = self.text_limit;
+                if let Some(connection) = self.get(id).filter(|_| !payload.is_empty()) {
+                    let room = limit.saturating_sub(connection.text.len());
+                    connection.text.extend_from_slice(&payload[..payload.len().min(room)]);
+                    self.ends(now, id, Ends::Text, spdy, out);
+                }
+                if fin {
+                    self.error_ended(now, id, Verdict::Said, spdy, out);
+                }
+            }
+            None => {
+                if !self.pairing.keep(stream, &payload, fin) {
+                    self.pairing.remove(stream);
+                    spdy.reset(stream, ResetStatus::CANCEL);
+                }
+            }
+        }
+    }
+
+    /// A stream was reset, by the peer or for what the peer did on it.
+    fn broken(&mut self, now: Instant, stream: StreamId, how: Verdict, spdy: &mut Spdy, out: &mut Events) {
+        match self.by_stream.get(&stream).copied() {
+            Some((id, Kind::Data)) => self.ends(now, id, Ends::Reset, spdy, out),
+            Some((id, Kind::Error)) => self.error_ended(now, id, how, spdy, out),
+            None => {
+                self.pairing.remove(stream);
+                spdy.reset(stream, ResetStatus::CANCEL);
+            }
         }
     }
 
@@ -169,104 +195,54 @@ impl Streams {
         headers: &Headers,
         fin: bool,
         spdy: &mut Spdy,
-        out: &mut VecDeque<ForwardEvent>,
-    ) {
-        let wanted = (self.role == Role::Server).then(|| wanted(stream, headers)).flatten();
-        let Some((kind, port, request)) = wanted else { return spdy.reset(stream, ResetStatus::CANCEL) };
-        if fin && kind == Kind::Data || self.connections() + self.unpaired.len() / 2 >= self.limit {
-            return spdy.reset(stream, ResetStatus::CANCEL);
-        }
-        match self.unpaired.get(&request) {
-            None => {
-                let by = now + PAIRING;
-                self.pairings.push_back((by, request.clone()));
-                self.unpaired.insert(request, Unpaired { stream, kind, port, by });
-                let _ = spdy.reply(stream);
-            }
-            Some(first) if first.kind != kind && first.port == port => {
-                let (error, data) = match kind {
+        out: &mut Events,
+    ) -> Worth {
+        let wanted = (self.role == Role::Server).then(|| Wanted::read(stream, headers)).flatten();
+        // Nothing can be said on a stream of one direction.
+        let Some(wanted) = wanted.filter(|_| spdy.state(stream).may_send()) else {
+            spdy.reset(stream, ResetStatus::CANCEL);
+            return Worth::Nothing;
+        };
+        match self.pairing.find(&wanted) {
+            Match::Pair(first) => {
+                let (error, data) = match wanted.kind {
                     Kind::Error => (stream, first.stream),
                     Kind::Data => (first.stream, stream),
                 };
-                self.unpaired.remove(&request);
                 let _ = spdy.reply(stream);
+                let fin = if wanted.kind == Kind::Data { fin } else { first.fin };
                 let id = self.insert(Connection::new(error, data));
-                out.push_back(ForwardEvent::Connect(id, port));
+                out.push_back(ForwardEvent::Connect(id, wanted.port));
+                self.data(now, data, first.early.into(), fin, spdy, out);
             }
-            Some(_) => spdy.reset(stream, ResetStatus::CANCEL),
-        }
-    }
-
-    /// The peer's half of a data stream is over in one way or another, or a text says that the connection failed.
-    fn ends(
-        &mut self,
-        now: Instant,
-        id: ConnectionId,
-        how: Ends,
-        spdy: &mut Spdy,
-        out: &mut VecDeque<ForwardEvent>,
-    ) {
-        let server = self.role == Role::Server;
-        let Some(connection) = self.get(id) else { return };
-        let first = connection.peer == Peer::Sending;
-        connection.ends(now + GRACE, how == Ends::Reset);
-        // Only a server has something to add.
-        if server {
-            connection.error_stream = ErrorStream::Ended;
-        }
-        if connection.is_known() {
-            self.settle(id, spdy, out);
-        } else if first {
-            self.verdicts.push_back((now + GRACE, id));
-        }
-    }
-
-    fn error_ended(&mut self, id: ConnectionId, spdy: &mut Spdy, out: &mut VecDeque<ForwardEvent>) {
-        if self.role == Role::Server {
-            return;
-        }
-        if let Some(connection) = self.get(id) {
-            connection.error_stream = ErrorStream::Ended;
-            if connection.is_known() {
-                self.settle(id, spdy, out);
+            Match::First if self.connections() + self.pairing.len() >= self.limit => {
+                spdy.reset(stream, ResetStatus::REFUSED_STREAM);
+                return Worth::Nothing;
+            }
+            Match::First => {
+                self.pairing.insert(now, stream, wanted, fin);
+                let _ = spdy.reply(stream);
+            }
+            Match::Conflict => {
+                spdy.reset(stream, ResetStatus::CANCEL);
+                return Worth::Nothing;
             }
         }
+        Worth::Something
     }
 
-    fn settle(&mut self, id: ConnectionId, spdy: &mut Spdy, out: &mut VecDeque<ForwardEvent>) {
-        let Some(connection) = self.get(id) else { return };
-        let Some(event) = connection.settle(id) else { return };
-        if event != ForwardEvent::End(id) {
-            let (error, data) = (connection.error, connection.data);
-            // What waits to be sent has nowhere to go.
-            spdy.abort(data, ResetStatus::CANCEL);
-            spdy.reset(error, ResetStatus::CANCEL);
-        }
-        out.push_back(event);
-    }
-
-    /// When something falls due.
+    /// When something falls due. A verdict does not while nothing is read: it may have come already.
     pub(super) fn timeout(&self) -> Option<Instant> {
-        let verdict = self.verdicts.front().map(|(by, _)| *by);
-        let pairing = self.pairings.front().map(|(by, _)| *by);
-        verdict.into_iter().chain(pairing).min()
+        let verdict = self.verdicts.first().map(|(by, _)| *by);
+        verdict.into_iter().chain(self.pairing.timeout()).min()
     }
 
-    pub(super) fn handle_timeout(&mut self, now: Instant, spdy: &mut Spdy, out: &mut VecDeque<ForwardEvent>) {
-        while let Some((_, id)) = pop_due(&mut self.verdicts, now) {
-            // The id may by now be another connection's, which is due later.
-            if self.get(id).is_some_and(
-                |connection| matches!(connection.peer, Peer::AwaitVerdict { by, .. } if by <= now),
-            ) {
-                self.settle(id, spdy, out);
-            }
+    pub(super) fn handle_timeout(&mut self, now: Instant, spdy: &mut Spdy, out: &mut Events) {
+        while let Some((_, id)) = self.verdicts.first().copied().filter(|(by, _)| *by <= now) {
+            self.settle(id, spdy, out);
         }
-        while let Some((by, request)) = pop_due(&mut self.pairings, now) {
-            if self.unpaired.get(&request).is_some_and(|unpaired| unpaired.by == by)
-                && let Some(unpaired) = self.unpaired.remove(&request)
-            {
-                spdy.reset(unpaired.stream, ResetStatus::CANCEL);
-            }
+        while let Some(stream) = self.pairing.overdue(now) {
+            spdy.reset(stream, ResetStatus::CANCEL);
         }
     }
 
@@ -300,6 +276,10 @@ impl Streams {
                 continue;
             };
             let (room, queued) = (spdy.room(connection.data), spdy.queued_on(connection.data));
+            if !spdy.state(connection.data).may_send() {
+                connection.writer = Writer::Free;
+                continue;
+            }
             if room == 0 || queued > room {
                 self.blocked.push_back(id);
                 continue;
@@ -310,32 +290,39 @@ impl Streams {
         None
     }
 
-    pub(super) fn finish(&mut self, id: ConnectionId, spdy: &mut Spdy) {
+    pub(super) fn finish(&mut self, id: ConnectionId, spdy: &mut Spdy) -> Result<(), ForwardError> {
         let server = self.role == Role::Server;
-        let Some(connection) = self.get(id) else { return };
+        let connection = self.get(id).ok_or(ForwardError::Gone)?;
         // Neither matters if the stream is gone already.
         let _ = spdy.finish(connection.data);
         if server {
             // That nothing went wrong is said at once: a client waits for it before it takes the end for one.
             let _ = spdy.finish(connection.error);
         }
+        Ok(())
     }
 
     /// Server: says why, and then ends the data.
     pub(super) fn fail(&mut self, id: ConnectionId, why: &str, spdy: &mut Spdy) {
         let Some(connection) = self.get(id) else { return };
-        // One text of ours is shorter than what a stream may hold, and nothing was sent on this one before.
-        let _ = spdy.send(connection.error, why.as_bytes());
-        let _ = spdy.finish(connection.error);
-        let _ = spdy.finish(connection.data);
+        let why = if why.is_empty() { NO_REASON } else { why };
+        // There is room for a KiB at least, as nothing was sent on this stream before.
+        match spdy.send(connection.error, why.as_bytes()) {
+            Ok(_) => {
+                let _ = spdy.finish(connection.error);
+                let _ = spdy.finish(connection.data);
+            }
+            // It cannot be said any more. What must not be is that it seems to have ended well.
+            Err(_) => connection.break_off(spdy),
+        }
     }
 
     pub(super) fn reset(&mut self, id: ConnectionId, spdy: &mut Spdy) {
-        if let Some(connection) = self.get(id) {
-            connection.peer = Peer::Settled;
-            let (error, data) = (connection.error, connection.data);
-            spdy.abort(data, ResetStatus::CANCEL);
-            spdy.reset(error, ResetStatus::CANCEL);
+        let Some(connection) = self.get(id) else { return };
+        let peer = std::mem::replace(&mut connection.peer, Peer::Over);
+        connection.break_off(spdy);
+        if let Peer::AwaitVerdict { by, .. } = peer {
+            self.verdicts.remove(&(by, id));
         }
     }
 
@@ -344,27 +331,12 @@ impl Streams {
         for stream in [connection.data, connection.error] {
             self.by_stream.remove(&stream);
         }
-        // Streams that both ends finished are gone already; what we finished is still sent.
-        if spdy.state(connection.data).may_send() {
-            spdy.abort(connection.data, ResetStatus::CANCEL);
-        } else {
-            spdy.reset(connection.data, ResetStatus::CANCEL);
+        if let Peer::AwaitVerdict { by, .. } = connection.peer {
+            self.verdicts.remove(&(by, id));
         }
-        spdy.reset(connection.error, ResetStatus::CANCEL);
+        connection.leave(spdy);
         self.free.push(id.0);
     }
-}
-
-fn pop_due<T>(queue: &mut VecDeque<(Instant, T)>, now: Instant) -> Option<(Instant, T)> {
-    queue.front().is_some_and(|(by, _)| *by <= now).then(|| queue.pop_front())?
-}
-
-/// How the peer's half of a connection ends.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Ends {
-    Fin,
-    Reset,
-    Text,
 }
 
 fn open(spdy: &mut Spdy, kind: &str, port: u16, request: &str) -> Result<StreamId, ForwardError> {
@@ -375,21 +347,4 @@ fn open(spdy: &mut Spdy, kind: &str, port: u16, request: &str) -> Result<StreamI
         && header(&mut headers, "requestid", request);
     debug_assert!(whole, "three names, all different");
     spdy.open(headers, Priority::default()).map_err(|_| ForwardError::GoingAway)
-}
-
-/// What a stream is for: its type, its port, and the request that it belongs to. Without a request id the error stream of a pair comes first, and
-/// the data stream has the next id (PFW-8).
-fn wanted(stream: StreamId, headers: &Headers) -> Option<(Kind, u16, String)> {
-    let kind = match headers.get("streamtype")? {
-        "error" => Kind::Error,
-        "data" => Kind::Data,
-        _ => return None,
-    };
-    let port = headers.get("port")?.parse().ok().filter(|port| *port != 0)?;
-    let request = match (headers.get("requestid"), kind) {
-        (Some(request), _) => format!("r{request}"),
-        (None, Kind::Error) => format!("s{}", stream.get()),
-        (None, Kind::Data) => format!("s{}", stream.get().checked_sub(2)?),
-    };
-    Some((kind, port, request))
 }

@@ -12,7 +12,7 @@ use crate::{
     session::SessionConfig,
     spdy::{Connection as Spdy, Event, GoAwayStatus},
     transmit::Transmit,
-    websocket::{Connection as WebSocket, Opcode, Received, Role},
+    websocket::{Connection as WebSocket, Opcode, Piece, Received, Role},
 };
 
 /// Bytes of SPDY in one message of a tunnel. 32 KiB, as kubectl's and the kubelet's own.
@@ -23,10 +23,18 @@ pub(super) struct Wire {
     pub(super) spdy: Spdy,
     /// The WebSocket around it, in a tunnel.
     tunnel: Option<WebSocket>,
+    message: Message,
     /// What was read and SPDY has yet to take.
     input: Bytes,
     free: FreeFrames,
     heartbeat: Heartbeat,
+}
+
+/// Whether the message in progress carried anything so far.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Message {
+    Empty,
+    Carried,
 }
 
 /// What came from the peer.
@@ -41,6 +49,7 @@ impl Wire {
         Self {
             spdy: Spdy::new(role, &config.limits),
             tunnel: None,
+            message: Message::Empty,
             input: Bytes::new(),
             free: FreeFrames::new(&config.limits),
             heartbeat: Heartbeat::new(config.heartbeat, now),
@@ -48,7 +57,7 @@ impl Wire {
     }
 
     pub(super) fn tunnel(role: Role, config: &SessionConfig, now: Instant) -> Self {
-        let tunnel = WebSocket::new(role, config.strictness, &config.limits, config.seed);
+        let tunnel = WebSocket::tunnel(role, &config.limits, config.seed);
         Self { tunnel: Some(tunnel), ..Self::raw(role, config, now) }
     }
 
@@ -77,13 +86,11 @@ impl Wire {
             };
             match tunnel.next(input)? {
                 // Where messages and fragments end means nothing to what they carry (TUN-1).
-                Some(Received::Data(piece)) => self.input = piece.payload,
-                Some(Received::Control) => {
-                    if let Err(kind) = self.free.count(now) {
-                        let error = Error::at(self.taken(), kind);
-                        return Err(self.fail(error));
-                    }
+                Some(Received::Data(piece)) => {
+                    self.count_empty(now, &piece)?;
+                    self.input = piece.payload;
                 }
+                Some(Received::Control) => self.count_free(now)?,
                 Some(Received::Close(reason)) => return Ok(Some(Incoming::Closed(reason))),
                 None => return Ok(None),
             }
@@ -91,21 +98,42 @@ impl Wire {
         }
     }
 
-    fn fail(&mut self, error: Error) -> Error {
-        if let Some(tunnel) = &mut self.tunnel {
-            tunnel.close_with(error.close_code(), &error.kind().to_string());
+    /// An empty frame is free, except for the one with which the real servers end each message.
+    fn count_empty(&mut self, now: Instant, piece: &Piece) -> Result<(), Error> {
+        if piece.start {
+            self.message = Message::Empty;
         }
-        error
+        if !piece.payload.is_empty() {
+            self.message = Message::Carried;
+        } else if !piece.end || self.message == Message::Empty {
+            self.count_free(now)?;
+        }
+        Ok(())
     }
 
-    /// No more connections; what goes on goes on. In a tunnel the close frame follows once everything was sent.
-    pub(super) fn go_away(&mut self) {
-        self.spdy.goaway(GoAwayStatus::OK);
+    /// Counts something that was of no use.
+    pub(super) fn count_free(&mut self, now: Instant) -> Result<(), Error> {
+        match self.free.count(now) {
+            Ok(()) => Ok(()),
+            Err(kind) => {
+                let error = Error::at(self.taken(), kind);
+                Err(self.fail(error))
+            }
+        }
+    }
+
+    /// Tells the peer, as far as there is room. In a tunnel the error stands where the message began in which it was found.
+    fn fail(&mut self, error: Error) -> Error {
+        self.spdy.goaway(GoAwayStatus::PROTOCOL_ERROR);
+        self.lay_out();
+        let Some(tunnel) = &mut self.tunnel else { return error };
+        tunnel.close_with(error.close_code(), &error.kind().to_string());
+        Error::at(tunnel.frame_start(), error.kind().clone())
     }
 
     /// Says farewell at once.
     pub(super) fn close(&mut self) {
-        self.go_away();
+        self.spdy.goaway(GoAwayStatus::OK);
         self.lay_out();
         if let Some(tunnel) = &mut self.tunnel {
             tunnel.close_with(1000, "");
@@ -130,6 +158,8 @@ impl Wire {
         match (self.heartbeat.beat(now), &mut self.tunnel) {
             (Beat::Nothing, _) => {}
             (Beat::Ping, Some(tunnel)) => tunnel.ping(),
+            // A peer that reads nothing costs no memory.
+            (Beat::Ping, None) if !self.spdy.wants_input() => {}
             (Beat::Ping, None) => {
                 self.spdy.ping();
             }

@@ -4,13 +4,25 @@
 
 mod channel_frame;
 mod exec_session;
+#[cfg(feature = "spdy")]
+mod forward_session;
 mod oracle;
+#[cfg(feature = "spdy")]
+mod spdy_frames;
+#[cfg(feature = "spdy")]
+mod spdy_headers;
 mod upgrade_request;
 mod upgrade_response;
 mod websocket_bytes;
 
 pub use channel_frame::channel_frame;
 pub use exec_session::exec_session;
+#[cfg(feature = "spdy")]
+pub use forward_session::forward_session;
+#[cfg(feature = "spdy")]
+pub use spdy_frames::spdy_frames;
+#[cfg(feature = "spdy")]
+pub use spdy_headers::spdy_headers;
 pub use upgrade_request::upgrade_request;
 pub use upgrade_response::upgrade_response;
 pub use websocket_bytes::websocket_bytes;
@@ -141,5 +153,23 @@ mod tests {
     #[test]
     fn exec_session_corpus() {
         replay("exec_session", exec_session);
+    }
+
+    #[cfg(feature = "spdy")]
+    #[test]
+    fn spdy_frames_corpus() {
+        replay("spdy_frames", spdy_frames);
+    }
+
+    #[cfg(feature = "spdy")]
+    #[test]
+    fn spdy_headers_corpus() {
+        replay("spdy_headers", spdy_headers);
+    }
+
+    #[cfg(feature = "spdy")]
+    #[test]
+    fn forward_session_corpus() {
+        replay("forward_session", forward_session);
     }
 }

@@ -12,6 +12,7 @@ use super::{
 use crate::{
     channel,
     error::ErrorKind,
+    link::Link,
     outcome::{CloseReason, Outcome},
     request::Streams,
     subprotocol::Subprotocol,
@@ -22,11 +23,11 @@ use crate::{
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ClientEvent {
-    /// The server is ready (FRM-8). Not every server says so; nothing need wait for it.
+    /// The server is ready (FRM-8, SPE-3). Not every server says so; nothing need wait for it.
     Connected,
     /// Some of the command's output. Never empty; where it was cut means nothing.
     Output(Output, Bytes),
-    /// No more comes on this output (v5's close signal; FRM-13). Most servers never say so.
+    /// No more comes on this output (v5's close signal, FRM-13; over SPDY a FIN, SPE-8). Over WebSocket most servers never say so.
     OutputClosed(Output),
     /// After [`WriteError::Blocked`]: there is room again.
     Writable,
@@ -159,7 +160,8 @@ impl Client {
 impl Session<Client> {
     /// A session over the bytes that follow the upgrade.
     pub fn client(streams: Streams, subprotocol: Subprotocol, config: &SessionConfig, now: Instant) -> Self {
-        Self::over_bytes(Client::new(streams, subprotocol, config), subprotocol, config, now)
+        let link = Link::over_bytes(Role::Client, subprotocol, config, now);
+        Self::new(Client::new(streams, subprotocol, config), link, config)
     }
 
     /// A session over the messages of a WebSocket that somebody else upgraded and frames.
@@ -169,7 +171,20 @@ impl Session<Client> {
         config: &SessionConfig,
         now: Instant,
     ) -> Self {
-        Self::over_messages(Client::new(streams, subprotocol, config), subprotocol, config, now)
+        let link = Link::over_messages(Role::Client, subprotocol, config, now);
+        Self::new(Client::new(streams, subprotocol, config), link, config)
+    }
+
+    /// A session over the streams of the SPDY connection that follows the upgrade. They are opened at once (SPE-2).
+    #[cfg(feature = "spdy")]
+    pub fn client_over_spdy(
+        streams: Streams,
+        subprotocol: Subprotocol,
+        config: &SessionConfig,
+        now: Instant,
+    ) -> Self {
+        let link = Link::over_spdy(Role::Client, streams, subprotocol, config, now);
+        Self::new(Client::new(streams, subprotocol, config), link, config)
     }
 
     /// Sends the front of `data` to the command's stdin, and tells how many bytes it took: all, unless the
@@ -180,17 +195,17 @@ impl Session<Client> {
     #[inline]
     pub fn write_stdin(&mut self, data: &[u8]) -> Result<usize, WriteError> {
         self.may_write_stdin()?;
-        let len = self.may_send(data.len())?;
+        let len = self.may_send(channel::STDIN, data.len())?;
         if len > 0 {
             self.link.send(channel::STDIN, &data[..len]);
         }
         Ok(len)
     }
 
-    /// Ends the command's stdin; its output goes on (EXE-2). A second time does nothing.
+    /// Ends the command's stdin; its output goes on (EXE-2, SPE-6). A second time does nothing.
     ///
     /// # Errors
-    /// [`CloseStdinError::Unsupported`] before v5, where nothing but closing the whole connection ends stdin, and that loses
+    /// [`CloseStdinError::Unsupported`] over WebSocket before v5, where nothing but closing the whole connection ends stdin, and that loses
     /// output. Who wants it all the same calls [`disconnect`](Self::disconnect).
     pub fn close_stdin(&mut self) -> Result<(), CloseStdinError> {
         match self.may_write_stdin() {
@@ -198,7 +213,7 @@ impl Session<Client> {
             Err(_) => return Ok(()),
             Ok(()) => {}
         }
-        if !self.subprotocol().can_half_close() {
+        if !self.can_half_close() {
             return Err(CloseStdinError::Unsupported(self.subprotocol()));
         }
         self.side.stdin = Stdin::Closed;
@@ -212,9 +227,10 @@ impl Session<Client> {
     /// A size of zero, which servers ignore, is not sent.
     ///
     /// # Errors
-    /// The session has no terminal: the real servers hang on a size that comes without one.
+    /// The session has no terminal (the real servers hang on a size that comes without one), or no way to tell a size
+    /// ([`can_resize`](Self::can_resize)).
     pub fn resize(&mut self, size: TerminalSize) -> Result<(), ResizeError> {
-        if !self.side.streams.tty {
+        if !self.side.streams.tty || !self.can_resize() {
             return Err(ResizeError);
         }
         if !size.is_empty() {

@@ -12,7 +12,7 @@ pub enum WriteError {
     Blocked,
     /// This stream was not asked for at the start of the session.
     NotRequested,
-    /// This stream was ended before.
+    /// This stream was ended before, by us or, over SPDY, by the peer.
     Closed,
     /// The session is over, or its status went.
     Ended,
@@ -35,7 +35,7 @@ impl std::error::Error for WriteError {}
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum CloseStdinError {
-    /// The subprotocol has no end of stdin; only v5 has.
+    /// The subprotocol has no end of stdin; over WebSocket only v5 has.
     Unsupported(Subprotocol),
     /// Stdin was not asked for at the start of the session.
     NotRequested,
@@ -56,7 +56,7 @@ impl fmt::Display for CloseStdinError {
 
 impl std::error::Error for CloseStdinError {}
 
-/// The session has no terminal to resize.
+/// The session has no terminal to resize, or (over SPDY before v3) no way to tell its size.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ResizeError;
 

@@ -3,15 +3,14 @@
 mod client;
 mod config;
 mod errors;
+mod linger;
 mod resize;
 mod server;
+mod side;
 mod state;
 mod status;
 
-use std::{
-    fmt,
-    time::{Duration, Instant},
-};
+use std::{fmt, time::Instant};
 
 use bytes::BytesMut;
 
@@ -20,16 +19,20 @@ pub use config::SessionConfig;
 pub use errors::{CloseStdinError, ResizeError, WriteError};
 pub use resize::TerminalSize;
 pub use server::{Server, ServerEvent};
+pub use side::Side;
+use side::sealed;
 
 use crate::{
+    channel,
     error::Error,
     heartbeat::Reading,
-    link::{Incoming, Link},
+    link::{Incoming, Link, Way},
     message::Message,
     outcome::CloseReason,
     subprotocol::Subprotocol,
     websocket::{Role, Transmit},
 };
+use linger::Linger;
 use state::{Phase, PhaseInput};
 
 /// The client's end of a session.
@@ -37,7 +40,7 @@ pub type ClientSession = Session<Client>;
 /// The server's end of a session.
 pub type ServerSession = Session<Server>;
 
-/// One end of an exec or attach session over channels, from the upgrade to the end.
+/// One end of an exec or attach session, from the upgrade to the end, over WebSocket or over SPDY.
 ///
 /// It does no I/O. Its methods come in four families:
 ///
@@ -62,10 +65,7 @@ pub struct Session<S: Side> {
     /// A writer was told "blocked", and is still to be told "writable".
     writer: Writer,
     failed: Option<Error>,
-    linger: Duration,
-    linger_until: Option<Instant>,
-    /// What was still to be sent when the linger began, or was last extended.
-    linger_queued: usize,
+    linger: Linger,
     close: Option<CloseReason>,
     end: End,
 }
@@ -83,59 +83,6 @@ enum End {
     Told,
 }
 
-/// The part of a session that differs between client and server: [`Client`] or [`Server`]. Sealed.
-pub trait Side: sealed::Side<Tells = <Self as Side>::Event> {
-    /// What its sessions tell the application: [`ClientEvent`] or [`ServerEvent`].
-    type Event: Send + 'static;
-}
-
-pub(crate) mod sealed {
-    use bytes::Bytes;
-
-    use crate::{error::ErrorKind, outcome::CloseReason, websocket::Role};
-
-    /// What something that came from the peer amounts to.
-    #[derive(Debug)]
-    pub enum Taken<E> {
-        Event(E),
-        /// It was of use, but the application need not hear of it yet.
-        Silent,
-        /// It was of no use to anybody.
-        Free,
-        /// It was the status.
-        Concluded,
-    }
-
-    pub trait Side {
-        type Tells: Send + 'static;
-        const ROLE: Role;
-        const WRITABLE: Self::Tells;
-
-        fn data(&mut self, channel: u8, payload: Bytes, end: bool) -> Result<Taken<Self::Tells>, ErrorKind>;
-
-        /// An output that comes from the peer; a client's.
-        type Output;
-
-        /// What payload on this channel is for, if it is always an event and nothing more.
-        fn output(channel: u8) -> Option<Self::Output>;
-        fn output_event(output: Self::Output, payload: Bytes) -> Self::Tells;
-
-        fn bare(&mut self, channel: u8) -> Taken<Self::Tells>;
-        fn channel_closed(&mut self, channel: u8) -> Taken<Self::Tells>;
-        fn ended(&mut self, close: Option<CloseReason>) -> Self::Tells;
-
-        /// Whether something waits for room to be sent.
-        fn is_deferring(&self) -> bool;
-
-        /// What waited for room.
-        fn deferred(&mut self) -> Option<(u8, Bytes)>;
-    }
-}
-
-impl<S: sealed::Side> Side for S {
-    type Event = S::Tells;
-}
-
 impl<S: Side> Session<S> {
     fn new(side: S, link: Link, config: &SessionConfig) -> Self {
         Self {
@@ -145,25 +92,25 @@ impl<S: Side> Session<S> {
             event: None,
             writer: Writer::Free,
             failed: None,
-            linger: config.linger,
-            linger_until: None,
-            linger_queued: 0,
+            linger: Linger::new(config.linger),
             close: None,
             end: End::Untold,
         }
     }
 
-    fn over_bytes(side: S, subprotocol: Subprotocol, config: &SessionConfig, now: Instant) -> Self {
-        Self::new(side, Link::over_bytes(S::ROLE, subprotocol, config, now), config)
-    }
-
-    fn over_messages(side: S, subprotocol: Subprotocol, config: &SessionConfig, now: Instant) -> Self {
-        Self::new(side, Link::over_messages(S::ROLE, subprotocol, config, now), config)
-    }
-
     /// The subprotocol that was negotiated, and with it what this session can do.
     pub fn subprotocol(&self) -> Subprotocol {
         self.link.subprotocol()
+    }
+
+    /// Whether stdin can be ended while output goes on: over WebSocket in v5 alone, over SPDY always (EXE-4, SPE-6).
+    pub fn can_half_close(&self) -> bool {
+        self.subprotocol().can_half_close_over(self.link.transport())
+    }
+
+    /// Whether sizes of the terminal, if there is one, reach the command: over WebSocket always, over SPDY from v3 on (SPE-7).
+    pub fn can_resize(&self) -> bool {
+        self.subprotocol().can_resize_over(self.link.transport())
     }
 
     /// Which end this is.
@@ -181,7 +128,7 @@ impl<S: Side> Session<S> {
         self.end == End::Told
     }
 
-    /// Whether our close frame went out, or was queued: nothing is sent behind it.
+    /// Whether our close frame (over SPDY, our GOAWAY) went out, or was queued: nothing is sent behind it.
     pub fn is_closing(&self) -> bool {
         !self.link.is_open()
     }
@@ -242,8 +189,8 @@ impl<S: Side> Session<S> {
     /// The peer was silent for too long.
     pub fn handle_timeout(&mut self, now: Instant) -> Result<(), Error> {
         self.check()?;
-        if self.linger_until.is_some_and(|until| now >= until) {
-            self.linger_on(now);
+        if self.linger.is_over(now, self.link.queued()) {
+            self.handle_eof();
         }
         if self.phase == Phase::Ended {
             return Ok(());
@@ -251,7 +198,7 @@ impl<S: Side> Session<S> {
         self.link.handle_timeout(now).map_err(|error| self.fail(error))
     }
 
-    /// Gives the session up: says so to the peer with a close frame (1001), if there is still room for one. No status goes.
+    /// Gives the session up: says so to the peer with a close frame (1001; over SPDY, with resets and a GOAWAY), if nobody said so before. No status goes.
     pub fn abort(&mut self, now: Instant) {
         self.link.close(1001, "");
         self.conclude(now);
@@ -292,7 +239,9 @@ impl<S: Side> Session<S> {
         {
             return Ok(Some(S::output_event(output, payload)));
         }
-        self.handle_input(now, input)?;
+        if !input.is_empty() || self.failed.is_some() || self.link.is_holding() {
+            self.handle_input(now, input)?;
+        }
         Ok(self.poll_event())
     }
 
@@ -302,10 +251,7 @@ impl<S: Side> Session<S> {
         if self.phase == Phase::Ended {
             return None;
         }
-        match (self.link.timeout(), self.linger_until) {
-            (Some(beat), Some(linger)) => Some(beat.min(linger)),
-            (beat, linger) => beat.or(linger),
-        }
+        self.link.timeout().into_iter().chain(self.linger.until()).min()
     }
 
     /// The bytes to write to the peer. Write some, then [`advance`](bytes::Buf::advance) by what was written. A session over messages has none.
@@ -323,11 +269,10 @@ impl<S: Side> Session<S> {
         self.link.poll_message()
     }
 
-    /// Half of the buffer must be free, so that a writer is not woken for every byte; once a status went a writer has
-    /// nothing to wait for, and at the end the last event tells it.
+    /// Once a status went a writer has nothing to wait for, and at the end the last event tells it.
     fn may_wake_writer(&self) -> bool {
         match self.phase {
-            Phase::Running => self.link.queued() <= self.link.room(),
+            Phase::Running => self.link.is_worth_waking(),
             Phase::Concluded => true,
             Phase::Ended => false,
         }
@@ -337,7 +282,7 @@ impl<S: Side> Session<S> {
     fn send_deferred(&mut self) {
         if self.side.is_deferring()
             && self.may_command()
-            && self.link.room() > 0
+            && self.link.room(channel::RESIZE) > 0
             && let Some((channel, payload)) = self.side.deferred()
         {
             self.link.send(channel, &payload);
@@ -353,6 +298,8 @@ impl<S: Side> Session<S> {
             }
             Incoming::Bare(channel) => Ok(self.side.bare(channel)),
             Incoming::ChannelClosed(channel) => Ok(self.side.channel_closed(channel)),
+            #[cfg(feature = "spdy")]
+            Incoming::Exhausted => Ok(sealed::Taken::Concluded),
             Incoming::Closed(close) => {
                 self.close = Some(close);
                 self.phase = self.phase.after(PhaseInput::End);
@@ -379,33 +326,29 @@ impl<S: Side> Session<S> {
 
     fn conclude(&mut self, now: Instant) {
         self.phase = self.phase.after(PhaseInput::Conclude);
-        if self.linger_until.is_none() {
-            (self.linger_until, self.linger_queued) = (Some(now + self.linger), self.link.queued());
-        }
+        self.linger.begin(now, self.link.queued());
     }
 
-    /// The linger is over, unless a slow peer still takes what is left to send: cutting it off would lose output (EXE-19).
-    fn linger_on(&mut self, now: Instant) {
-        let queued = self.link.queued();
-        if queued > 0 && queued < self.linger_queued {
-            (self.linger_until, self.linger_queued) = (Some(now + self.linger), queued);
-        } else {
-            self.handle_eof();
-        }
-    }
-
-    /// How much of `len` bytes may be sent now; at least one byte, if any.
+    /// How much of `len` bytes may be sent on a channel now; at least one byte, if any.
     #[inline]
-    fn may_send(&mut self, len: usize) -> Result<usize, WriteError> {
+    fn may_send(&mut self, channel: u8, len: usize) -> Result<usize, WriteError> {
         if !self.may_command() {
             return Err(WriteError::Ended);
         }
-        match self.link.room() {
-            0 => {
-                self.writer = Writer::Blocked;
-                Err(WriteError::Blocked)
-            }
+        match self.link.room(channel) {
+            0 => Err(self.blocked(channel)),
             room => Ok(len.min(room)),
+        }
+    }
+
+    /// Why there is no room on a channel. Off the path that has to be fast.
+    fn blocked(&mut self, channel: u8) -> WriteError {
+        match self.link.way(channel) {
+            Way::Gone => WriteError::Closed,
+            Way::Open => {
+                self.writer = Writer::Blocked;
+                WriteError::Blocked
+            }
         }
     }
 

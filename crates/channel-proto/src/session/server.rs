@@ -13,6 +13,7 @@ use super::{
 use crate::{
     channel,
     error::ErrorKind,
+    link::Link,
     outcome::{CloseReason, Outcome},
     request::Streams,
     status::Status,
@@ -26,13 +27,13 @@ use crate::{
 pub enum ServerEvent {
     /// Input for the command. Never empty; where it was cut means nothing.
     Stdin(Bytes),
-    /// The command's input ends; its output goes on (EXE-2).
+    /// The command's input ends; its output goes on (EXE-2, SPE-6).
     StdinClosed,
     /// The terminal's new size.
     Resize(TerminalSize),
     /// After [`WriteError::Blocked`]: there is room again.
     Writable,
-    /// The connection is over, with the client's close frame if it sent one. The last event.
+    /// The connection is over, with what the client said when it left, if it said anything. The last event.
     Ended(Option<CloseReason>),
 }
 
@@ -126,7 +127,8 @@ impl Server {
 impl Session<Server> {
     /// A session over the bytes that follow the upgrade. It begins by telling the client that the server is ready (FRM-8).
     pub fn server(streams: Streams, subprotocol: Subprotocol, config: &SessionConfig, now: Instant) -> Self {
-        Self::over_bytes(Server::new(streams, config), subprotocol, config, now).begin()
+        let link = Link::over_bytes(Role::Server, subprotocol, config, now);
+        Self::new(Server::new(streams, config), link, config).begin()
     }
 
     /// A session over the messages of a WebSocket that somebody else upgraded and frames.
@@ -136,7 +138,21 @@ impl Session<Server> {
         config: &SessionConfig,
         now: Instant,
     ) -> Self {
-        Self::over_messages(Server::new(streams, config), subprotocol, config, now).begin()
+        let link = Link::over_messages(Role::Server, subprotocol, config, now);
+        Self::new(Server::new(streams, config), link, config).begin()
+    }
+
+    /// A session over the streams of the SPDY connection that follows the upgrade. Until the client has opened all of them, writing is
+    /// [`Blocked`](WriteError::Blocked); a client that takes more than 30 s for it is an error (SPE-4).
+    #[cfg(feature = "spdy")]
+    pub fn server_over_spdy(
+        streams: Streams,
+        subprotocol: Subprotocol,
+        config: &SessionConfig,
+        now: Instant,
+    ) -> Self {
+        let link = Link::over_spdy(Role::Server, streams, subprotocol, config, now);
+        Self::new(Server::new(streams, config), link, config)
     }
 
     fn begin(mut self) -> Self {
@@ -152,7 +168,7 @@ impl Session<Server> {
     #[inline]
     pub fn write_output(&mut self, output: Output, data: &[u8]) -> Result<usize, WriteError> {
         self.may_write(output)?;
-        let len = self.may_send(data.len())?;
+        let len = self.may_send(output.channel(), data.len())?;
         if len > 0 {
             self.link.send(output.channel(), &data[..len]);
         }
@@ -165,12 +181,12 @@ impl Session<Server> {
     /// As [`write_output`](Self::write_output).
     pub fn write_output_bytes(&mut self, output: Output, data: &Bytes) -> Result<(), WriteError> {
         self.may_write(output)?;
-        self.may_send(data.len())?;
+        self.may_send(output.channel(), data.len())?;
         self.link.send_shared(output.channel(), data.clone());
         Ok(())
     }
 
-    /// The command is done: sends its status, in the form of the subprotocol, then closes the connection (EXE-12).
+    /// The command is done: sends its status, in the form of the subprotocol, then closes the connection (EXE-12, SPE-11).
     /// All output must have been written before. An [`Outcome::EndedWithoutStatus`] closes without a status.
     /// A second time does nothing.
     pub fn finish(&mut self, now: Instant, outcome: &Outcome) {

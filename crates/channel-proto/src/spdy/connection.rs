@@ -89,6 +89,11 @@ impl Connection {
         self.decoder.taken()
     }
 
+    /// Where in the peer's stream the frame in progress, or else the last one, begins.
+    pub(crate) fn frame_start(&self) -> u64 {
+        self.decoder.frame_at()
+    }
+
     /// How many streams are open, of both ends. Those that either end reset are not.
     pub fn open_streams(&self) -> usize {
         self.streams.len()
@@ -133,7 +138,7 @@ impl Connection {
     /// The peer's byte stream ended. Call it when [`next`](Self::next) took all that came before.
     ///
     /// # Errors
-    /// It ended inside a frame, or the connection failed before.
+    /// It ended inside a frame (SPD-21), or the connection failed before.
     pub fn handle_eof(&mut self) -> Result<(), Error> {
         self.check()?;
         if !self.decoder.is_inside_frame() {

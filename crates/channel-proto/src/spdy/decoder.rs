@@ -55,7 +55,7 @@ pub enum Item {
     Control(ControlFrame),
     /// Some of a DATA frame.
     Data(Piece),
-    /// A control frame whose header block breaks a rule that concerns its stream only.
+    /// A control frame whose header block breaks a rule that concerns its stream only (SPD-9).
     Unsound {
         /// The stream.
         id: StreamId,
@@ -64,7 +64,7 @@ pub enum Item {
         /// What it breaks.
         violation: SpdyViolation,
     },
-    /// A control frame of a type that is not known, which has to be ignored.
+    /// A control frame of a type that is not known, which has to be ignored (SPD-4).
     Unknown,
 }
 
@@ -170,7 +170,7 @@ impl Decoder {
         Some(std::mem::take(&mut self.partial).into())
     }
 
-    /// Judges a header before anything of its frame is kept.
+    /// Judges a header before anything of its frame is kept (SPD-2, SPD-8).
     fn begin(&self, header: &Header) -> Result<(State, Option<Item>), ErrorKind> {
         let (kind, flags, len) = match *header {
             Header::Data { id, flags, len } => {

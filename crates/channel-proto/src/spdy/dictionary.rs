@@ -2,7 +2,7 @@
 
 /// The preset dictionary of SPDY/3 (draft-mbelshe-httpbis-spdy-00 §2.6.10.1): names and values of HTTP, the names and the first values each
 /// with its length before it. Both ends know it, so a block may refer to it instead of spelling them out.
-pub(super) const DICTIONARY: &[u8; 1_423] = b"\
+pub(crate) const DICTIONARY: &[u8; 1_423] = b"\
     \0\0\0\x07options\0\0\0\x04head\0\0\0\x04post\0\0\0\x03put\0\0\0\x06delete\0\0\0\x05trace\
     \0\0\0\x06accept\0\0\0\x0eaccept-charset\0\0\0\x0faccept-encoding\0\0\0\x0faccept-language\
     \0\0\0\x0daccept-ranges\0\0\0\x03age\0\0\0\x05allow\0\0\0\x0dauthorization\0\0\0\x0dcache-control\

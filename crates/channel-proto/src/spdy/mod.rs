@@ -4,7 +4,7 @@
 //! [`Connection`] is the machine; what the other types are for is said there. Below it are its parts, for those who test and
 //! judge: [`Decoder`] reads frames, [`ControlFrame::encode`] writes them.
 //!
-//! What this dialect leaves out: windows are neither kept nor waited for (SETTINGS and WINDOW_UPDATE are checked and ignored), priorities
+//! What this dialect leaves out: windows are neither kept nor waited for (SETTINGS and WINDOW_UPDATE are checked and ignored, SPD-5), priorities
 //! mean nothing, a SYN_REPLY carries no headers.
 
 mod connection;
@@ -22,6 +22,8 @@ mod streams;
 
 pub use connection::Connection;
 pub use decoder::{Decoder, Item, Piece};
+#[cfg(any(test, feature = "fuzz"))]
+pub(crate) use dictionary::DICTIONARY;
 pub use errors::{OpenError, StreamError};
 pub use frame::ControlFrame;
 pub use header_block::HeaderEncoder;

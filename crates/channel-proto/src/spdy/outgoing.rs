@@ -25,7 +25,7 @@ const SHARE: usize = 1 << 10;
 /// The queues of a connection.
 ///
 /// Control frames go first, in their order. Then the streams take turns, a DATA frame each. What is queued on one stream keeps its order: its
-/// SYN_STREAM or SYN_REPLY, its data, its FIN, its reset.
+/// SYN_STREAM or SYN_REPLY, its data, its FIN, its reset (SPD-17).
 pub(super) struct Outgoing {
     encoder: HeaderEncoder,
     control: Vec<u8>,
@@ -104,7 +104,7 @@ impl Outgoing {
         of_stream.min(of_all.max(share.saturating_sub(queued)))
     }
 
-    /// Whether so many control frames wait that nothing should be read that leads to more.
+    /// Whether so many control frames wait that nothing should be read that leads to more (SPD-20).
     pub(super) fn is_clogged(&self) -> bool {
         self.control.len() >= self.limit
     }
@@ -149,7 +149,7 @@ impl Outgoing {
         }
     }
 
-    /// Queues a GOAWAY behind all that waits.
+    /// Queues a GOAWAY behind all that waits (SPD-19).
     pub(super) fn say_farewell(&mut self, last: u32, status: GoAwayStatus) {
         self.farewell = Some(ControlFrame::GoAway { last, status });
     }

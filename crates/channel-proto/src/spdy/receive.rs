@@ -91,7 +91,7 @@ enum Taken {
     Event(Event),
     /// It was of use, or it cost the peer as much as us.
     Silent,
-    /// It was of no use to anybody.
+    /// It was of no use to anybody, and is counted (SPD-20).
     Free,
 }
 
@@ -234,7 +234,7 @@ impl Connection {
         }
     }
 
-    /// What is wrong with data or headers on this stream now, if it is there.
+    /// What is wrong with data or headers on this stream now, if it is there (SPD-11, SPD-13).
     #[inline]
     fn out_of_turn(&self, id: StreamId) -> Option<SpdyViolation> {
         match self.stream(id)? {
@@ -245,7 +245,7 @@ impl Connection {
         }
     }
 
-    /// Whether a stream of this id may be opened; if not, what that comes to.
+    /// Whether a stream of this id may be opened (SPD-10, SPD-16, SPD-19); if not, what that comes to.
     fn judge_opening(&mut self, id: StreamId) -> Result<Option<Taken>, Error> {
         if self.going.ours {
             return Ok(Some(Taken::Free));
@@ -284,7 +284,7 @@ impl Connection {
         }
     }
 
-    /// Resets a stream that is not there. After our GOAWAY the peer may not know that yet, and is not told again.
+    /// Resets a stream that is not there (SPD-15). After our GOAWAY the peer may not know that yet, and is not told again.
     fn refuse(&mut self, id: StreamId, status: ResetStatus) -> Taken {
         if !self.going.ours {
             self.outgoing.control(&ControlFrame::RstStream { id, status });

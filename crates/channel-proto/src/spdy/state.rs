@@ -9,7 +9,7 @@
 //! | `Closed`         | `Closed`         | `Closed`           | `Closed`    | `Closed`       |
 //!
 //! What comes on a stream is delivered until its FIN, even behind the peer's own reset: the real servers reset the error
-//! stream of a failed exec, and then send the status on it. Once we reset a stream, what comes on it is dropped.
+//! stream of a failed exec, and then send the status on it. Once we reset a stream, what comes on it is dropped (SPD-14).
 
 /// Where a stream is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -63,6 +63,14 @@ impl Connection {
         }
     }
 
+    /// A connection that carries a tunnel: text messages are refused, and whatever else a real tunnel refuses (TUN-3).
+    #[cfg(feature = "spdy")]
+    pub(crate) fn tunnel(role: Role, limits: &Limits, seed: [u8; 32]) -> Self {
+        let mut connection = Self::new(role, Strictness::Strict, limits, seed);
+        connection.decoder.set_text(super::decoder::Text::Refused);
+        connection
+    }
+
     pub(crate) fn is_open(&self) -> bool {
         self.close == CloseState::Open
     }

@@ -23,6 +23,17 @@ pub(crate) struct Decoder {
     message_len: u64,
     /// A message was begun and its last frame is still to come.
     fragmented: bool,
+    text: Text,
+}
+
+/// What to do with text messages.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Text {
+    /// They are data like any other.
+    Taken,
+    /// They are refused (TUN-3).
+    #[cfg(feature = "spdy")]
+    Refused,
 }
 
 /// The first byte of a binary message in one frame.
@@ -73,7 +84,13 @@ impl Decoder {
             frame_start: 0,
             message_len: 0,
             fragmented: false,
+            text: Text::Taken,
         }
+    }
+
+    #[cfg(feature = "spdy")]
+    pub(crate) fn set_text(&mut self, text: Text) {
+        self.text = text;
     }
 
     /// Bytes taken so far: where in the peer's stream the next byte stands.
@@ -201,6 +218,9 @@ impl Decoder {
         let violation = match (continues, self.fragmented) {
             (true, false) if self.strictness == Strictness::Strict => Some(FrameViolation::StrayContinuation),
             (false, true) => Some(FrameViolation::Interrupted),
+            (false, false) if header.opcode == Opcode::TEXT && self.text != Text::Taken => {
+                Some(FrameViolation::Text)
+            }
             _ => None,
         };
         if let Some(violation) = violation {

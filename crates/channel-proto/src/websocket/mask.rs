@@ -1,16 +1,12 @@
 //! Masking (RFC 6455 §5.3): XOR with a repeated key of four bytes.
 
-/// The width of a pass. The compiler turns XOR of such blocks into vector instructions.
-const BLOCK: usize = 32;
-
 /// XORs `data` with `key` in place, the first byte with `key[0]`.
 pub(super) fn unmask(data: &mut [u8], key: [u8; 4]) {
-    let wide = widen(key);
-    let (blocks, rest) = data.as_chunks_mut();
-    for block in blocks {
-        *block = xor(block, &wide);
+    let (words, rest) = data.as_chunks_mut();
+    for word in words {
+        *word = xor(*word, key);
     }
-    for (byte, key) in rest.iter_mut().zip(&wide) {
+    for (byte, key) in rest.iter_mut().zip(key) {
         *byte ^= key;
     }
 }
@@ -18,28 +14,22 @@ pub(super) fn unmask(data: &mut [u8], key: [u8; 4]) {
 /// Appends `data`, XORed with `key`, to `out`: copy and mask in one pass.
 #[inline]
 pub(super) fn extend_masked(out: &mut Vec<u8>, data: &[u8], key: [u8; 4]) {
-    let wide = widen(key);
+    let (words, rest) = data.as_chunks();
     out.reserve(data.len());
-    let (blocks, rest) = data.as_chunks();
-    for block in blocks {
-        out.extend_from_slice(&xor(block, &wide));
-    }
-    out.extend(rest.iter().zip(&wide).map(|(byte, key)| byte ^ key));
+    out.extend(words.iter().flat_map(|word| xor(*word, key)));
+    out.extend(rest.iter().zip(key).map(|(byte, key)| byte ^ key));
 }
 
+/// The compiler turns a run of these into vector instructions.
 #[inline]
-fn xor(block: &[u8; BLOCK], key: &[u8; BLOCK]) -> [u8; BLOCK] {
-    std::array::from_fn(|at| block[at] ^ key[at])
+fn xor(word: [u8; 4], key: [u8; 4]) -> [u8; 4] {
+    (u32::from_ne_bytes(word) ^ u32::from_ne_bytes(key)).to_ne_bytes()
 }
 
 /// The key for data that begins `by` bytes further into the frame.
 pub(super) fn rotate(mut key: [u8; 4], by: usize) -> [u8; 4] {
     key.rotate_left(by % 4);
     key
-}
-
-fn widen(key: [u8; 4]) -> [u8; BLOCK] {
-    std::array::from_fn(|at| key[at % 4])
 }
 
 #[cfg(test)]

@@ -1,10 +1,12 @@
 //! Both ends of a forward on a virtual clock, joined by wires that cut.
 
+#![allow(dead_code)] // Not every test file uses all of it.
+
 use std::time::{Duration, Instant};
 
 use bytes::{Buf, Bytes, BytesMut};
 use channel_proto::{
-    Error, HeartbeatConfig, Limits, Role, SessionConfig,
+    Error, HeartbeatConfig, Limits, Role, SessionConfig, Subprotocol,
     forward::{ConnectionId, Forward, ForwardEvent},
     spdy::{Connection as Spdy, Event, StreamId},
 };
@@ -20,6 +22,13 @@ pub(crate) const WIRES: [Wire; 2] = [Wire::Raw, Wire::Tunnel];
 /// Into pieces of how many bytes a wire cuts.
 pub(crate) const CUTS: [usize; 3] = [1, 1009, usize::MAX];
 
+/// No pings.
+pub(crate) fn config() -> SessionConfig {
+    let mut config = SessionConfig::client([3; 32]);
+    config.heartbeat = HeartbeatConfig::OFF;
+    config
+}
+
 /// One end, and what it was told.
 pub(crate) struct End {
     pub(crate) forward: Forward,
@@ -30,16 +39,17 @@ pub(crate) struct End {
 
 impl End {
     fn new(role: Role, wire: Wire, now: Instant) -> Self {
-        let mut config = SessionConfig::client([3; 32]);
-        config.heartbeat = HeartbeatConfig::OFF;
-        let forward = match wire {
-            Wire::Raw => Forward::over_spdy(role, &config, now),
-            Wire::Tunnel => Forward::over_tunnel(role, &config, now),
-        };
+        Self::of(match wire {
+            Wire::Raw => Forward::over_spdy(role, &config(), now),
+            Wire::Tunnel => Forward::over_tunnel(role, &config(), now),
+        })
+    }
+
+    pub(crate) fn of(forward: Forward) -> Self {
         Self { forward, events: Vec::new(), error: None, input: BytesMut::new() }
     }
 
-    fn take(&mut self, now: Instant, bytes: &[u8], cut: usize) {
+    pub(crate) fn take(&mut self, now: Instant, bytes: &[u8], cut: usize) {
         for piece in bytes.chunks(cut.max(1)) {
             self.input.extend_from_slice(piece);
             self.pump(now);
@@ -47,17 +57,18 @@ impl End {
         self.pump(now);
     }
 
-    fn pump(&mut self, now: Instant) {
+    pub(crate) fn pump(&mut self, now: Instant) {
         loop {
             if let Err(error) = self.forward.handle_input(now, &mut self.input) {
                 self.error = Some(error);
+                break;
             }
             let Some(event) = self.forward.poll_event() else { break };
             self.events.push(event);
         }
     }
 
-    fn sends(&mut self) -> Vec<u8> {
+    pub(crate) fn sends(&mut self) -> Vec<u8> {
         let mut all = Vec::new();
         loop {
             let transmit = self.forward.transmit();
@@ -106,7 +117,7 @@ pub(crate) struct Pair {
     raw: Spdy,
     hand: Hand,
     cut: usize,
-    now: Instant,
+    pub(crate) now: Instant,
 }
 
 /// Which end is SPDY by hand.
@@ -128,6 +139,15 @@ impl Pair {
 
     pub(crate) fn with_raw_client() -> Self {
         Self::by_hand(Wire::Raw, usize::MAX, Hand::Client)
+    }
+
+    pub(crate) fn over_channels(ports: &[u16], subprotocol: Subprotocol, cut: usize) -> Self {
+        let now = Instant::now();
+        let end = |role| End::of(Forward::over_channels(role, ports, subprotocol, &config(), now).unwrap());
+        let mut pair = Self::by_hand(Wire::Tunnel, cut, Hand::None);
+        (pair.client, pair.server, pair.now) = (end(Role::Client), end(Role::Server), now);
+        pair.server.pump(now);
+        pair
     }
 
     fn by_hand(wire: Wire, cut: usize, hand: Hand) -> Self {
@@ -167,8 +187,8 @@ impl Pair {
             down = &down[self.server.forward.write(server, down).unwrap_or(0)..];
             self.settle();
         }
-        self.client.forward.finish(client);
-        self.server.forward.finish(server);
+        self.client.forward.finish(client).unwrap();
+        self.server.forward.finish(server).unwrap();
         self.settle();
     }
 

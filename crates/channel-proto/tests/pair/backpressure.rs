@@ -6,18 +6,20 @@ use channel_proto::{ClientEvent, Outcome, Output, ServerEvent, Subprotocol, Term
 
 use crate::harness::{ALL, Appetite, Pair, Setup, TERMINAL, setups};
 
-/// Writes to stdin until it is blocked, and tells how much went.
+/// Writes to stdin until it is blocked, and tells how much went. Twice, since over SPDY there is room again once frames were laid out.
 fn fill(pair: &mut Pair) -> usize {
     let mut written = 0;
-    loop {
-        match pair.client.session.write_stdin(&[b'x'; 10_000]) {
-            Ok(count) => written += count,
-            Err(error) => {
-                assert_eq!(error, WriteError::Blocked);
-                return written;
+    for _ in 0..2 {
+        let blocked = loop {
+            match pair.client.session.write_stdin(&[b'x'; 10_000]) {
+                Ok(count) => written += count,
+                Err(blocked) => break blocked,
             }
-        }
+        };
+        assert_eq!(blocked, WriteError::Blocked);
+        let _ = pair.client.session.transmit();
     }
+    written
 }
 
 fn writable(pair: &Pair) -> usize {
@@ -66,6 +68,9 @@ fn a_server_that_writes_more_than_the_client_takes_is_blocked_too() {
 #[test]
 fn an_untaken_event_stops_input_and_nothing_else() {
     for setup in setups(&ALL) {
+        if !setup.can_resize() {
+            continue;
+        }
         let mut pair = Setup { streams: TERMINAL, ..setup.clone() }.start();
         pair.client.appetite = Appetite::Leaves;
         pair.server.session.write_output(Output::Stdout, &[b'y'; 50_000]).unwrap();

@@ -1,11 +1,13 @@
 //! Ends that no status announces.
 
-use channel_proto::{CloseReason, Outcome, Output, ServerEvent, Subprotocol, WriteError};
+use channel_proto::{Outcome, Output, ServerEvent, Subprotocol, WriteError};
 
-use crate::harness::{ALL, setups};
+use crate::harness::{ALL, Entry, Setup, setups};
 
-fn close(code: u16) -> Option<CloseReason> {
-    Some(CloseReason { code: Some(code), reason: "".into() })
+/// What the server hears of a client that leaves; over SPDY, its stdin ends first.
+fn left(setup: &Setup, code: u16) -> Vec<ServerEvent> {
+    let stdin = (setup.entry == Entry::Spdy).then_some(ServerEvent::StdinClosed);
+    stdin.into_iter().chain([ServerEvent::Ended(setup.close(code))]).collect()
 }
 
 // Holds EXE-15, EXE-17, EXE-20.
@@ -37,11 +39,11 @@ fn what_was_taken_off_the_wire_before_a_loss_is_delivered_even_to_a_slow_reader(
         pair.server.session.abort(pair.now);
         pair.drive_bounded();
         assert_eq!((pair.stdout.len(), pair.stderr.len()), (30_000, 300));
-        assert_eq!(pair.outcome(), Some(&Outcome::EndedWithoutStatus(close(1001))));
+        assert_eq!(pair.outcome(), Some(&Outcome::EndedWithoutStatus(setup.close(1001))));
     }
 }
 
-// Holds EXE-4, EXE-20.
+// Holds EXE-4, EXE-20, SPE-15.
 #[test]
 fn disconnecting_ends_stdin_and_costs_the_status() {
     for setup in setups(&ALL) {
@@ -52,12 +54,12 @@ fn disconnecting_ends_stdin_and_costs_the_status() {
         assert_eq!(pair.client.session.write_stdin(b"x"), Err(WriteError::Closed));
         pair.drive_bounded();
         assert_eq!(pair.stdin, b"last words");
-        assert_eq!(pair.server_events, [ServerEvent::Ended(close(1000))]);
-        assert_eq!(pair.outcome(), Some(&Outcome::EndedWithoutStatus(close(1000))));
+        assert_eq!(pair.server_events, left(&setup, 1000));
+        assert_eq!(pair.outcome(), Some(&Outcome::EndedWithoutStatus(setup.close(1000))));
     }
 }
 
-// Holds WSF-14, EXE-15.
+// Holds WSF-14, EXE-15, SPE-14.
 #[test]
 fn an_abort_says_so_to_the_peer() {
     for setup in setups(&ALL) {
@@ -67,7 +69,7 @@ fn an_abort_says_so_to_the_peer() {
         assert!(pair.client.session.is_closing());
         assert_eq!(pair.client.session.write_stdin(b"x"), Err(WriteError::Ended));
         pair.drive_bounded();
-        assert_eq!(pair.server_events, [ServerEvent::Ended(close(1001))]);
+        assert_eq!(pair.server_events, left(&setup, 1001));
         assert!(matches!(pair.outcome(), Some(Outcome::EndedWithoutStatus(Some(_)))), "the answer");
     }
 }

@@ -1,15 +1,33 @@
-//! The end of stdin, which only v5 has.
+//! The end of stdin, which over WebSocket only v5 has, and over SPDY every version.
+
+use std::collections::BTreeSet;
 
 use channel_proto::{
     Outcome, Output, ServerEvent, Streams, Subprotocol, WriteError, session::CloseStdinError,
 };
 
-use crate::harness::{ALL, PIPES, setups};
+use crate::harness::{ALL, Entry, PIPES, Setup, setups};
 
-// Holds EXE-2, FRM-9.
+fn half_closers() -> impl Iterator<Item = Setup> {
+    setups(&ALL).into_iter().filter(Setup::can_half_close)
+}
+
+#[test]
+fn over_spdy_every_version_half_closes_and_over_websocket_v5_alone() {
+    let versions: BTreeSet<_> =
+        half_closers().map(|setup| (setup.entry == Entry::Spdy, setup.subprotocol.name())).collect();
+    assert_eq!(versions.len(), 5, "{versions:?}");
+    for setup in setups(&ALL) {
+        let pair = setup.start();
+        assert_eq!(pair.client.session.can_half_close(), setup.can_half_close());
+        assert_eq!(pair.server.session.can_half_close(), setup.can_half_close());
+    }
+}
+
+// Holds EXE-2, FRM-9, SPE-6.
 #[test]
 fn output_goes_on_after_the_end_of_stdin() {
-    for setup in setups(&[Subprotocol::V5]) {
+    for setup in half_closers() {
         let mut pair = setup.start();
         pair.type_in("in", true);
         pair.drive_bounded();
@@ -19,14 +37,18 @@ fn output_goes_on_after_the_end_of_stdin() {
         assert_eq!((&pair.stdout[..], pair.outcome()), (&b"later"[..], None));
         pair.server.session.finish(pair.now, &Outcome::Exited(7));
         pair.drive_bounded();
-        assert_eq!(pair.outcome(), Some(&Outcome::Exited(7)));
+        match pair.outcome() {
+            Some(Outcome::Exited(7)) => assert!(setup.subprotocol.has_exit_code()),
+            Some(Outcome::Failed(_)) => assert!(!setup.subprotocol.has_exit_code()),
+            other => panic!("{other:?}"),
+        }
     }
 }
 
-// Holds EXE-3.
+// Holds EXE-3, SPE-6.
 #[test]
 fn ending_stdin_twice_is_harmless_and_nothing_follows_it() {
-    for setup in setups(&[Subprotocol::V5]) {
+    for setup in half_closers().filter(|setup| setup.subprotocol.has_exit_code()) {
         let mut pair = setup.start();
         let client = &mut pair.client.session;
         assert_eq!((client.close_stdin(), client.close_stdin()), (Ok(()), Ok(())));
@@ -49,7 +71,7 @@ fn ending_stdin_twice_is_harmless_and_nothing_follows_it() {
 fn before_v5_the_refusal_is_typed_and_the_session_goes_on() {
     for setup in setups(&ALL) {
         let subprotocol = setup.subprotocol;
-        if subprotocol.can_half_close() {
+        if setup.can_half_close() {
             continue;
         }
         let mut pair = setup.start();

@@ -2,7 +2,7 @@
 
 use channel_proto::{ClientEvent, ErrorKind, Outcome, Output, Streams, Subprotocol, WriteError};
 
-use crate::harness::{ALL, PIPES, TERMINAL, setups};
+use crate::harness::{ALL, PIPES, TERMINAL, setups, websocket_setups};
 
 // Holds EXE-1, FRM-2.
 #[test]
@@ -61,7 +61,8 @@ fn the_first_message_says_connected_on_whatever_channel_it_comes() {
 // Holds FRM-15, FRM-16.
 #[test]
 fn a_client_ignores_empty_messages_and_channels_that_nobody_reads() {
-    for setup in setups(&[Subprotocol::Unnamed, Subprotocol::V1, Subprotocol::V4, Subprotocol::V5]) {
+    for setup in websocket_setups(&[Subprotocol::Unnamed, Subprotocol::V1, Subprotocol::V4, Subprotocol::V5])
+    {
         let mut pair = setup.start();
         pair.drive_bounded();
         for message in [&b""[..], &[1], &[2], &[3], &[0], b"\0x", b"\x04x", b"\x05x", b"\xfex"] {
@@ -76,7 +77,7 @@ fn a_client_ignores_empty_messages_and_channels_that_nobody_reads() {
 // Holds FRM-12.
 #[test]
 fn before_v5_nothing_is_a_close_signal_to_either_end() {
-    for setup in setups(&[Subprotocol::Unnamed, Subprotocol::V1, Subprotocol::V4]) {
+    for setup in websocket_setups(&[Subprotocol::Unnamed, Subprotocol::V1, Subprotocol::V4]) {
         let mut pair = setup.start();
         pair.drive_bounded();
         for message in [&[255, 0][..], &[255, 1], &[255], &[255, 9, 9]] {

@@ -4,7 +4,11 @@
 #![allow(dead_code, clippy::unwrap_used)]
 
 use std::{
+    ffi::OsString,
+    fs::{self, Permissions},
     io::{BufRead, BufReader, Read, Write},
+    os::unix::fs::{PermissionsExt, symlink},
+    path::Path,
     process::{Child, Command, ExitStatus, Output, Stdio},
     sync::mpsc,
     thread,
@@ -123,8 +127,16 @@ pub(crate) struct Served {
 
 impl Served {
     pub(crate) fn start<'a>(arguments: impl IntoIterator<Item = &'a str>) -> Self {
-        let arguments = ["serve", "--output", "json"].into_iter().chain(arguments);
-        let mut child = program(arguments).spawn().unwrap();
+        Self::start_with(arguments, |_| {})
+    }
+
+    pub(crate) fn start_with<'a>(
+        arguments: impl IntoIterator<Item = &'a str>,
+        prepare: impl FnOnce(&mut Command),
+    ) -> Self {
+        let mut command = program(["serve", "--output", "json"].into_iter().chain(arguments));
+        prepare(&mut command);
+        let mut child = command.spawn().unwrap();
         let mut line = String::new();
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
         let facts: serde_json::Value = serde_json::from_str(&line).unwrap();
@@ -146,4 +158,24 @@ impl Drop for Served {
         signal(&self.child, "-TERM");
         wait(&mut self.child);
     }
+}
+
+/// A `PATH` on which `tar` is this shell script, in which `$TAR` is the real one; without a script there is none.
+pub(crate) fn fake_tar(below: &Path, script: &str) -> OsString {
+    let bin = below.join("bin");
+    fs::create_dir_all(&bin).unwrap();
+    let find = |name: &str| {
+        let path = std::env::var_os("PATH").unwrap();
+        std::env::split_paths(&path).map(|entry| entry.join(name)).find(|file| file.exists()).unwrap()
+    };
+    for name in ["sh", "cat", "head", "sleep", "kill", "test", "mv", "cp", "rm"] {
+        let _ = fs::remove_file(bin.join(name));
+        symlink(find(name), bin.join(name)).unwrap();
+    }
+    if !script.is_empty() {
+        let tar = format!("#!/bin/sh\nTAR={}\n{script}\n", find("tar").display());
+        fs::write(bin.join("tar"), tar).unwrap();
+        fs::set_permissions(bin.join("tar"), Permissions::from_mode(0o755)).unwrap();
+    }
+    bin.into()
 }

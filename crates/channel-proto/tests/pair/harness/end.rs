@@ -2,7 +2,7 @@
 
 use std::{fmt::Debug, io::IoSlice, time::Instant};
 
-use bytes::{Buf, BytesMut};
+use bytes::{Buf, BufMut, BytesMut};
 use channel_proto::{
     Error, Message,
     session::{Session, Side},
@@ -54,6 +54,14 @@ where
         }
     }
 
+    /// All that waits to be sent.
+    pub(crate) fn take_transmit(&mut self) -> BytesMut {
+        let transmit = self.session.transmit().unwrap();
+        let mut bytes = BytesMut::new();
+        bytes.put(transmit);
+        bytes
+    }
+
     /// One turn of a driver: reads a little, sends a little, takes one event. Tells whether anything moved.
     pub(crate) fn turn(
         &mut self,
@@ -94,7 +102,7 @@ where
             return self.take_message(now, message);
         }
         let before = self.input.len();
-        if before > 0 {
+        if self.session.transmit().is_some() {
             let result = self.session.handle_input(now, &mut self.input);
             self.note(result);
         }

@@ -10,8 +10,8 @@ use std::{
 
 use bytes::Bytes;
 use channel_proto::{
-    ClientEvent, ClientSession, Message, Outcome, Output, ServerEvent, ServerSession, SessionConfig, Streams,
-    Subprotocol, WriteError,
+    ClientEvent, ClientSession, CloseReason, Message, Outcome, Output, ServerEvent, ServerSession, Service,
+    SessionConfig, Streams, Subprotocol, Transport, WriteError,
     session::{Client, Server},
 };
 
@@ -28,20 +28,38 @@ pub(crate) const PIPES: Streams = Streams { stdin: true, stdout: true, stderr: t
 pub(crate) const TERMINAL: Streams = Streams { stdin: true, stdout: true, stderr: false, tty: true };
 
 /// Every subprotocol there is.
-pub(crate) const ALL: [Subprotocol; 6] = [
+pub(crate) const ALL: [Subprotocol; 8] = [
     Subprotocol::Unnamed,
     Subprotocol::V1,
     Subprotocol::V1Base64,
+    Subprotocol::V2,
+    Subprotocol::V3,
     Subprotocol::V4,
     Subprotocol::V4Base64,
     Subprotocol::V5,
 ];
 
-/// How sessions are driven: with the bytes of the connection, or with whole messages.
+/// How sessions are driven: with the bytes of a WebSocket connection, with its whole messages, or with the bytes of a SPDY connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Entry {
     Bytes,
     Messages,
+    Spdy,
+}
+
+const ENTRIES: [Entry; 3] = [Entry::Bytes, Entry::Messages, Entry::Spdy];
+
+impl Entry {
+    fn transport(self) -> Transport {
+        if self == Self::Spdy { Transport::Spdy } else { Transport::WebSocket }
+    }
+
+    /// Whether this is ever chosen there: v5 is not, over SPDY.
+    fn speaks(self, subprotocol: Subprotocol) -> bool {
+        let offered_only = self == Self::Spdy && subprotocol == Subprotocol::V5;
+        let spoken = Subprotocol::spoken(Service::RemoteCommand, self.transport());
+        spoken.contains(&subprotocol) && !offered_only
+    }
 }
 
 /// What a pair is made of. Change fields, then [`start`](Self::start).
@@ -55,11 +73,11 @@ pub(crate) struct Setup {
     pub(crate) seed: u64,
 }
 
-/// A setup for each of these subprotocols, over both entries, with some seeds.
+/// A setup for each of these subprotocols, over every entry that speaks it, with some seeds.
 pub(crate) fn setups(subprotocols: &[Subprotocol]) -> Vec<Setup> {
     let mut setups = Vec::new();
     for &subprotocol in subprotocols {
-        for entry in [Entry::Bytes, Entry::Messages] {
+        for entry in ENTRIES.into_iter().filter(|entry| entry.speaks(subprotocol)) {
             for seed in 1..=3 {
                 setups.push(Setup {
                     entry,
@@ -75,6 +93,11 @@ pub(crate) fn setups(subprotocols: &[Subprotocol]) -> Vec<Setup> {
     setups
 }
 
+/// The same without SPDY: for what only WebSocket messages can say.
+pub(crate) fn websocket_setups(subprotocols: &[Subprotocol]) -> Vec<Setup> {
+    setups(subprotocols).into_iter().filter(|setup| setup.entry != Entry::Spdy).collect()
+}
+
 /// What the served command does.
 #[derive(Debug, Clone)]
 pub(crate) enum Command {
@@ -87,6 +110,7 @@ pub(crate) enum Command {
 pub(crate) struct Pair {
     pub(crate) now: Instant,
     entry: Entry,
+    streams: Streams,
     pub(crate) client: End<Client>,
     pub(crate) server: End<Server>,
     pub(crate) to_client: Wire,
@@ -109,7 +133,32 @@ pub(crate) struct Pair {
 }
 
 impl Setup {
+    pub(crate) fn can_half_close(&self) -> bool {
+        self.subprotocol.can_half_close_over(self.entry.transport())
+    }
+
+    pub(crate) fn can_resize(&self) -> bool {
+        self.subprotocol.can_resize_over(self.entry.transport())
+    }
+
+    /// What a client is told when the connection is closed with this code.
+    pub(crate) fn close(&self, code: u16) -> Option<CloseReason> {
+        // A GOAWAY has no other words for it.
+        let code = if self.entry == Entry::Spdy && code == 1001 { 1011 } else { code };
+        Some(CloseReason { code: Some(code), reason: "".into() })
+    }
+
+    /// A pair that can be written to at once: over SPDY, all streams are there.
     pub(crate) fn start(&self) -> Pair {
+        let mut pair = self.start_cold();
+        if self.entry == Entry::Spdy {
+            pair.open_streams();
+        }
+        pair
+    }
+
+    /// A pair that has not exchanged anything.
+    pub(crate) fn start_cold(&self) -> Pair {
         let (streams, now) = (self.streams, Instant::now());
         let (client, server) = match self.entry {
             Entry::Bytes => (
@@ -120,10 +169,15 @@ impl Setup {
                 ClientSession::client_over_messages(streams, self.subprotocol, &self.client, now),
                 ServerSession::server_over_messages(streams, self.subprotocol, &self.server, now),
             ),
+            Entry::Spdy => (
+                ClientSession::client_over_spdy(streams, self.subprotocol, &self.client, now),
+                ServerSession::server_over_spdy(streams, self.subprotocol, &self.server, now),
+            ),
         };
         Pair {
             now,
             entry: self.entry,
+            streams,
             client: End::new(client, self.client.limits.transmit),
             server: End::new(server, self.server.limits.transmit),
             to_client: Wire::new(),
@@ -146,6 +200,16 @@ impl Setup {
 }
 
 impl Pair {
+    /// Lets the client open its streams and the server accept them, in no time.
+    fn open_streams(&mut self) {
+        let mut wire = self.client.take_transmit();
+        self.server.session.handle_input(self.now, &mut wire).unwrap();
+        let mut wire = self.server.take_transmit();
+        while let Some(event) = self.client.session.next_event(self.now, &mut wire).unwrap() {
+            self.client_hears(event);
+        }
+    }
+
     /// What the server runs.
     pub(crate) fn serve(&mut self, command: Command) {
         self.command = command;
@@ -312,21 +376,36 @@ impl Pair {
     /// Hands the client a data message that its server would not send. Only when nothing else is under way.
     pub(crate) fn inject_to_client(&mut self, message: &[u8]) {
         let header = [0x82, u8::try_from(message.len()).unwrap()];
-        self.to_client.send(self.now, parcel(self.entry, &header, message), &mut self.rng);
+        self.to_client.send(self.now, self.parcel(&header, message), &mut self.rng);
     }
 
     /// Hands the server a data message that its client would not send. Only when nothing else is under way.
     pub(crate) fn inject_to_server(&mut self, message: &[u8]) {
         // Masked with a key of zeros.
         let header = [0x82, 0x80 | u8::try_from(message.len()).unwrap(), 0, 0, 0, 0];
-        self.to_server.send(self.now, parcel(self.entry, &header, message), &mut self.rng);
+        self.to_server.send(self.now, self.parcel(&header, message), &mut self.rng);
     }
-}
 
-fn parcel(entry: Entry, header: &[u8], message: &[u8]) -> Parcel {
-    assert!(message.len() < 126, "one byte of length");
-    match entry {
-        Entry::Bytes => Parcel::Bytes([header, message].concat().into()),
-        Entry::Messages => Parcel::Message(Message::Binary(message.to_vec().into())),
+    fn parcel(&self, header: &[u8], message: &[u8]) -> Parcel {
+        assert!(message.len() < 126, "one byte of length");
+        match self.entry {
+            Entry::Bytes => Parcel::Bytes([header, message].concat().into()),
+            Entry::Messages => Parcel::Message(Message::Binary(message.to_vec().into())),
+            Entry::Spdy => Parcel::Bytes(self.data_frame(message).into()),
+        }
+    }
+
+    /// The DATA frame that stands for a message; with FIN, for a close signal.
+    fn data_frame(&self, message: &[u8]) -> Vec<u8> {
+        let (fin, channel, payload) = match message {
+            [255, channel] => (1, *channel, &[][..]),
+            [channel, payload @ ..] => (0, *channel, payload),
+            [] => return Vec::new(),
+        };
+        let Streams { stdin, stdout, stderr, tty } = self.streams;
+        let opened = [(3, true), (0, stdin), (1, stdout), (2, stderr), (4, tty)];
+        let at = opened.into_iter().filter(|stream| stream.1).position(|stream| stream.0 == channel);
+        let (id, len) = (u8::try_from(2 * at.unwrap() + 1).unwrap(), u8::try_from(payload.len()).unwrap());
+        [&[0, 0, 0, id, fin, 0, 0, len], payload].concat()
     }
 }

@@ -1,18 +1,16 @@
 //! The command line.
 
-use std::{
-    convert::Infallible,
-    net::{SocketAddr, ToSocketAddrs},
-    path::PathBuf,
-    time::Duration,
-};
+mod values;
+
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use channel_tokio::{BearerToken, HeartbeatConfig, Subprotocol};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use self::values::{address, heartbeat, name, seconds, subprotocol, token};
 use crate::exit::{self, Verbosity};
 
-/// exec and attach in Kubernetes pods: the output whole, and no success that the server did not report.
+/// exec, attach, port-forward and cp with Kubernetes pods: all of it whole, and no success that the server did not report.
 #[derive(Debug, Parser)]
 #[command(name = "kubectl-channel", version, after_long_help = exit::HELP, arg_required_else_help = true)]
 pub(crate) struct Cli {
@@ -30,7 +28,15 @@ pub(crate) enum Command {
     /// Attach to the main process of a container.
     #[command(after_long_help = exit::HELP)]
     Attach(AttachFlags),
-    /// Be a pod: serve exec and attach on this machine, to kubectl and to others.
+    /// Forward local ports to ports of a pod.
+    #[command(name = "port-forward", after_long_help = exit::HELP, override_usage = "\
+        kubectl-channel port-forward POD [OPTIONS] [LOCAL:]REMOTE...\n       \
+        kubectl-channel port-forward --embedded [OPTIONS] [LOCAL:]REMOTE...")]
+    PortForward(PortForwardFlags),
+    /// Copy a file or a directory to a pod, or from one.
+    #[command(after_long_help = exit::HELP)]
+    Cp(CpFlags),
+    /// Be a pod: serve exec, attach and port-forward on this machine, to kubectl and to others.
     #[command(after_long_help = "Whoever reaches it and knows its token runs commands as you.")]
     Serve(ServeFlags),
 }
@@ -70,18 +76,12 @@ pub(crate) struct SessionFlags {
     /// The container; may be left out when the pod has but one.
     #[arg(short, long)]
     pub(crate) container: Option<String>,
-    /// The namespace of the pod.
-    #[arg(short, long, default_value = "default")]
-    pub(crate) namespace: String,
     /// Pass stdin on.
     #[arg(short = 'i', long)]
     pub(crate) stdin: bool,
     /// Run on a terminal; needs `-i`, and a terminal on stdin.
     #[arg(short, long)]
     pub(crate) tty: bool,
-    /// Say nothing on stderr but errors and loss.
-    #[arg(short, long)]
-    pub(crate) quiet: bool,
     /// Where the end of stdin cannot be sent (before v5), close the connection instead: the output that would come
     /// after it is lost, and so is the exit code.
     #[arg(long)]
@@ -90,6 +90,57 @@ pub(crate) struct SessionFlags {
     /// channel.k8s.io, v4.base64.channel.k8s.io, base64.channel.k8s.io, or none [default: v5, v4]
     #[arg(long = "subprotocol", value_name = "NAME", value_parser = subprotocol)]
     pub(crate) subprotocols: Vec<Subprotocol>,
+    #[command(flatten)]
+    pub(crate) connection: ConnectionFlags,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct PortForwardFlags {
+    /// The pod, and the ports: LOCAL:REMOTE, :REMOTE for a free local port, or PORT for the same on both sides.
+    #[arg(value_name = "POD [LOCAL:]REMOTE", required = true)]
+    pub(crate) pod_and_ports: Vec<String>,
+    /// The local addresses to listen on, separated by commas; localhost is 127.0.0.1 and, where there is one, ::1.
+    #[arg(long, value_delimiter = ',', default_value = "localhost")]
+    pub(crate) address: Vec<String>,
+    /// Spread what is forwarded over this many connections to the server, so that a slow reader holds up fewer others.
+    #[arg(long, value_name = "N", default_value = "1", value_parser = clap::value_parser!(u8).range(1..=64))]
+    pub(crate) connections: u8,
+    /// Start a pod in this process, and forward to ports of this machine. There is no POD then.
+    #[arg(long, conflicts_with_all = ["server", "token", "token_file", "namespace"])]
+    pub(crate) embedded: bool,
+    #[command(flatten)]
+    pub(crate) connection: ConnectionFlags,
+    #[command(flatten)]
+    pub(crate) server: ServerFlags,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CpFlags {
+    /// What to copy: POD:PATH, NAMESPACE/POD:PATH, or a local path; with --embedded, :PATH is in the pod.
+    pub(crate) source: String,
+    /// Where to. What is copied goes into a directory that exists; anything else is the name of the copy.
+    pub(crate) destination: String,
+    /// The container; may be left out when the pod has but one.
+    #[arg(short, long)]
+    pub(crate) container: Option<String>,
+    /// Start a pod in this process: its files are those of this machine.
+    #[arg(long, conflicts_with_all = ["server", "token", "token_file", "namespace", "container"])]
+    pub(crate) embedded: bool,
+    #[command(flatten)]
+    pub(crate) connection: ConnectionFlags,
+    #[command(flatten)]
+    pub(crate) server: ServerFlags,
+}
+
+/// What every client has.
+#[derive(Debug, Args)]
+pub(crate) struct ConnectionFlags {
+    /// The namespace of the pod.
+    #[arg(short, long, default_value = "default")]
+    pub(crate) namespace: String,
+    /// Say nothing on stderr but errors and loss.
+    #[arg(short, long)]
+    pub(crate) quiet: bool,
     /// Ping the server this often, and give up after the silence of twelve pings and a second; or `off`.
     #[arg(long, value_name = "SECONDS", default_value = "5", value_parser = heartbeat)]
     pub(crate) heartbeat: HeartbeatConfig,
@@ -98,7 +149,7 @@ pub(crate) struct SessionFlags {
     pub(crate) connect_timeout: Duration,
 }
 
-impl SessionFlags {
+impl ConnectionFlags {
     pub(crate) fn verbosity(&self) -> Verbosity {
         if self.quiet { Verbosity::Quiet } else { Verbosity::Normal }
     }
@@ -166,54 +217,6 @@ pub(crate) enum Output {
     Json,
 }
 
-fn token(value: &str) -> Result<BearerToken, Infallible> {
-    Ok(BearerToken::new(value))
-}
-
-fn subprotocol(value: &str) -> Result<Subprotocol, String> {
-    let short = || Subprotocol::from_name(&format!("{value}.channel.k8s.io"));
-    match value {
-        "none" => Ok(Subprotocol::Unnamed),
-        _ => Subprotocol::from_name(value).or_else(short).ok_or_else(|| {
-            let known = Subprotocol::NAMED.map(Subprotocol::name).join(", ");
-            format!("it is none of {known}, none")
-        }),
-    }
-}
-
-fn heartbeat(value: &str) -> Result<HeartbeatConfig, String> {
-    if value == "off" {
-        return Ok(HeartbeatConfig::OFF);
-    }
-    let every = seconds(value).map_err(|error| format!("{error}, or `off`"))?;
-    let dead = every * 12 + Duration::from_secs(1);
-    Ok(HeartbeatConfig { ping_every: Some(every), dead_after: Some(dead) })
-}
-
-/// Within a year, so that sums of a few stay in range.
-fn seconds(value: &str) -> Result<Duration, String> {
-    let number = value.strip_suffix('s').unwrap_or(value).parse::<f64>().ok();
-    let number = number.filter(|number| (0.001..=31_536_000.0).contains(number));
-    number.map(Duration::from_secs_f64).ok_or_else(|| "it must be a number of seconds above 0".into())
-}
-
-fn address(value: &str) -> Result<SocketAddr, String> {
-    let found = value.to_socket_addrs().map_err(|error| format!("{error}; say ADDRESS:PORT"))?;
-    found.into_iter().next().ok_or_else(|| "it has no address".into())
-}
-
-/// A DNS label, as names in Kubernetes are; dots are taken as well.
-fn name(value: &str) -> Result<String, String> {
-    let inner = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'-' | b'.');
-    let edges = [value.bytes().next(), value.bytes().last()];
-    let is_edge = |byte: Option<u8>| byte.is_some_and(|byte| inner(byte) && !matches!(byte, b'-' | b'.'));
-    if value.bytes().all(inner) && edges.into_iter().all(is_edge) {
-        Ok(value.to_owned())
-    } else {
-        Err("names are made of a-z, 0-9, - and .".into())
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use clap::CommandFactory;
@@ -223,23 +226,5 @@ mod tests {
     #[test]
     fn the_definition_is_sound() {
         Cli::command().debug_assert();
-    }
-
-    #[test]
-    fn subprotocols_by_name_and_short() {
-        assert_eq!(subprotocol("v5"), Ok(Subprotocol::V5));
-        assert_eq!(subprotocol("v4.base64.channel.k8s.io"), Ok(Subprotocol::V4Base64));
-        assert_eq!(subprotocol("channel.k8s.io"), Ok(Subprotocol::V1));
-        assert_eq!(subprotocol("none"), Ok(Subprotocol::Unnamed));
-        assert!(subprotocol("V5").is_err() && subprotocol("").is_err());
-    }
-
-    #[test]
-    fn five_seconds_are_kubectls_heartbeat() {
-        assert_eq!(heartbeat("5"), Ok(HeartbeatConfig::default()));
-        assert_eq!(heartbeat("off"), Ok(HeartbeatConfig::OFF));
-        for wrong in ["0", "-1", "x", "", "inf", "NaN", "1e300"] {
-            assert!(heartbeat(wrong).is_err(), "{wrong}");
-        }
     }
 }
