@@ -23,7 +23,8 @@ fn main() -> io::Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     // In a process of its own, since gungraun ends the process when a bar was missed.
-    let status = Command::new(env::current_exe()?).args(env::args_os().skip(1)).env(COUNTING, "1").status()?;
+    let status =
+        Command::new(env::current_exe()?).args(env::args_os().skip(1)).env(COUNTING, "1").status()?;
     report();
     Ok(if status.success() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
@@ -51,7 +52,7 @@ fn report() {
 
 fn total(name: &str) -> Option<u64> {
     let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent()?;
-    let place = format!("gungraun/benches/instructions/messages/{name}.of_64_bytes");
+    let place = format!("gungraun/benches/instructions/counted/messages/{name}.of_64_bytes");
     let file = format!("callgrind.{name}.of_64_bytes.out");
     let counts = fs::read_to_string(target.join(place).join(file)).ok()?;
     let totals = counts.lines().find_map(|line| line.strip_prefix("totals: "))?;

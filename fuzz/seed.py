@@ -197,7 +197,7 @@ def forward_session(recording, _):
                 connections.append(stream)
                 do("Connect")
             case "DATA" if is_data and frame["len"] > 0:
-                do("WriteBytes" if len(ops) % 2 else "Write", end, pick, u16(min(frame["len"], 65535)))
+                do("WriteBytes" if len(ops) % 2 else "Write", end, pick, u16(min(frame["len"], 4096)))
             case "DATA" if frame["dir"] == "s2c" and frame["len"] > 0:
                 do("Fail", pick, bytes([frame["len"] // 4 % 256]))
             case "RST_STREAM" if is_data:

@@ -121,7 +121,8 @@ impl Inbounds {
 
     pub(crate) fn fail(&mut self, index: usize, kind: io::ErrorKind, why: String) {
         self.with(index, |stream| {
-            if stream.end != InboundEnd::Discarded {
+            // What ended well stays so: only writing fails after that, which the machine itself says.
+            if stream.end == InboundEnd::Open {
                 stream.end = InboundEnd::Failed(kind, why.into());
             }
         });

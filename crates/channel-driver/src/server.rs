@@ -4,8 +4,8 @@ use std::{fmt, future::poll_fn, io, sync::Arc};
 
 use bytes::{Bytes, BytesMut};
 use channel_proto::{
-    BearerToken, CloseReason, Limits, Outcome, PodRequest, ServerSession as Machine, SessionConfig, Streams,
-    Subprotocol, TerminalSize,
+    Action, BearerToken, CloseReason, Limits, Outcome, PodRequest, ServerSession as Machine, Service,
+    SessionConfig, Streams, Subprotocol, TerminalSize,
     request::RequestError,
     upgrade::{self, InvalidBearer, respond},
 };
@@ -93,7 +93,8 @@ impl<T: Transport> Incoming<T> {
 }
 
 impl<T: Transport> Incoming<T> {
-    /// Takes the upgrade of a port-forward, to the tunnel or to SPDY, whichever is asked for; or answers that it cannot be, and gives `None`.
+    /// Takes the upgrade of a port-forward, to the tunnel, to SPDY or to channels, whichever is asked for; or answers that it
+    /// cannot be, and gives `None`.
     ///
     /// # Errors
     /// The connection failed.
@@ -101,8 +102,13 @@ impl<T: Transport> Incoming<T> {
         mut self,
         config: &SessionConfig,
     ) -> io::Result<Option<ForwardServer>> {
-        let supported = [Subprotocol::Tunnel, Subprotocol::PortForward];
-        let mut accepted = match self.incoming.accept_port_forward(&[], &supported) {
+        let ports = match self.incoming.pod_request().ok().flatten().map(|request| request.action) {
+            Some(Action::PortForward { ports }) => ports,
+            _ => Vec::new(),
+        };
+        let transport = self.incoming.transport().unwrap_or(channel_proto::Transport::WebSocket);
+        let supported = Subprotocol::spoken(Service::PortForward, transport);
+        let mut accepted = match self.incoming.accept_port_forward(&ports, supported) {
             Ok(accepted) => accepted,
             Err(refusal) => {
                 self.respond(*refusal).await?;
@@ -110,7 +116,8 @@ impl<T: Transport> Incoming<T> {
             }
         };
         handshake::write_all(&mut self.stream, &mut accepted.head).await?;
-        Ok(Some(ForwardServer::over::<R>(self.stream, self.rest, accepted.subprotocol, config)))
+        let server = ForwardServer::over::<R>(self.stream, self.rest, accepted.subprotocol, &ports, config);
+        server.map(Some).map_err(io::Error::other)
     }
 }
 

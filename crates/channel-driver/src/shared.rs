@@ -87,9 +87,9 @@ impl<M: Machine> Shared<M> {
         loop {
             if state.inbound.len(index) > 0 {
                 got = Got::Something;
-            }
-            if state.inbound.with(index, &mut take) == Wants::Nothing {
-                break;
+                if state.inbound.with(index, &mut take) == Wants::Nothing {
+                    break;
+                }
             }
             if state.parse(now, Some(index)) {
                 continue;

@@ -21,7 +21,9 @@
 //!  yours         sockets, TLS, clock, entropy, tasks
 //! ```
 //!
-//! SPDY/3.1, the older carrier of the same sessions, comes beside WebSocket later.
+//! SPDY/3.1, the older carrier of the same sessions, stands beside channels and messages: see
+//! [`ClientSession::client_over_spdy`](session::Session::client_over_spdy) and
+//! [`ServerSession::server_over_spdy`](session::Session::server_over_spdy).
 //!
 //! # The contract
 //!

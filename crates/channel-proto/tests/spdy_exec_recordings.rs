@@ -8,13 +8,11 @@ mod spdy_support;
 
 use std::time::{Duration, Instant};
 
-use bytes::{Buf, BytesMut};
-use channel_proto::{
-    ClientEvent, ClientSession, Outcome, Output, SessionConfig, TerminalSize, spdy::Decoder,
-};
+use bytes::BytesMut;
+use channel_proto::{ClientEvent, ClientSession, Outcome, Output, SessionConfig, TerminalSize};
 use serde_json::Value;
 use spdy_exec_support::{
-    Frame, Recorded, Recording, Sender, all, decode, decoder, named, outcome, sent_on, told,
+    Frame, Recorded, Recording, Sender, all, decoder, named, outcome, sent_on, told, written,
 };
 use spdy_support::{CUTS, Cut};
 
@@ -73,7 +71,7 @@ fn play(recording: &Recording, stream: &[u8], cut: Cut) -> Played {
 #[test]
 fn every_recording_ends_as_it_did() {
     let (recordings, refusals) = all();
-    assert_eq!((recordings.len(), refusals), (36, 13));
+    assert_eq!((recordings.len(), refusals), (33, 11));
     for recording in recordings {
         let name = &recording.name;
         let stream = recording.stream(Sender::Server);
@@ -143,7 +141,7 @@ fn a_connection_lost_at_any_byte_gives_what_had_arrived_and_no_success() {
             cuts += 1;
         }
     }
-    assert_eq!(cuts, 4_444);
+    assert_eq!(cuts, 3_292);
 }
 
 /// What of the server's frames lies before `cut`: of a DATA frame some of the payload.
@@ -196,6 +194,10 @@ fn issue(recording: &Recording, event: &Recorded, session: &mut ClientSession, b
 /// What our client sends where the recorded one sent something.
 fn reissue(recording: &Recording) -> Option<Vec<Frame>> {
     let begin = Instant::now();
+    let opened = |kind: &&str| recording.types.values().any(|opened| opened == kind);
+    if !["error", "stdout"].iter().all(opened) {
+        return None;
+    }
     let mut session = client(recording, begin);
     let (mut ours, mut decoder, mut input) = (Vec::new(), decoder(), BytesMut::new());
     ours.extend(written(&mut session, &mut decoder));
@@ -210,15 +212,6 @@ fn reissue(recording: &Recording) -> Option<Vec<Frame>> {
         ours.extend(written(&mut session, &mut decoder));
     }
     Some(ours)
-}
-
-fn written(session: &mut ClientSession, decoder: &mut Decoder) -> Vec<Frame> {
-    let mut bytes = Vec::new();
-    while let Some(transmit) = session.transmit().filter(|transmit| transmit.has_remaining()) {
-        bytes.extend_from_slice(transmit.chunk());
-        transmit.advance(transmit.chunk().len());
-    }
-    decode(decoder, &bytes)
 }
 
 // Holds SPE-1, SPE-2, SPE-6, SPE-7, SPE-16.
@@ -251,6 +244,11 @@ fn our_client_sends_what_the_recorded_clients_sent() {
         assert_eq!(ours, theirs, "{name}");
     }
     // They opened too few streams, or too many, or finished those that they only read.
-    let unlike = ["spdy-exec-client-fin-output", "spdy-exec-stream-extra"];
+    let unlike = [
+        "spdy-exec-client-fin-output",
+        "spdy-exec-stream-extra",
+        "spdy-exec-stream-missing-33s",
+        "spdy-exec-streams-33s-none",
+    ];
     assert_eq!(others, unlike);
 }

@@ -96,7 +96,10 @@ impl LocalTerminal {
             return Ok(None);
         }
         if !terminal::is_on_stdin() {
-            flags.connection.verbosity().warn("Unable to use a TTY - input is not a terminal or the right kind of file");
+            flags
+                .connection
+                .verbosity()
+                .warn("Unable to use a TTY - input is not a terminal or the right kind of file");
             return Ok(None);
         }
         // In this order no change of the size is missed.

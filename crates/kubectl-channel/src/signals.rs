@@ -14,7 +14,11 @@ impl Signals {
         let kinds =
             [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup(), SignalKind::quit()];
         let kinds = kinds.into_iter().filter(|kind| !is_ignored(kind.as_raw_value()));
-        kinds.map(|kind| Ok((kind, signal(kind)?))).collect::<io::Result<_>>().map(Self).map_err(cannot_listen)
+        kinds
+            .map(|kind| Ok((kind, signal(kind)?)))
+            .collect::<io::Result<_>>()
+            .map(Self)
+            .map_err(cannot_listen)
     }
 
     /// Waits for the next one.

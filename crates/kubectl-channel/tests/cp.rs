@@ -8,10 +8,13 @@ use std::{
     collections::BTreeMap,
     ffi::OsStr,
     fs::{self, File, Permissions},
-    os::unix::{
-        ffi::OsStrExt,
-        fs::{PermissionsExt, symlink},
-        process::ExitStatusExt,
+    os::{
+        fd::AsFd,
+        unix::{
+            ffi::OsStrExt,
+            fs::{PermissionsExt, symlink},
+            process::ExitStatusExt,
+        },
     },
     path::{Path, PathBuf},
     process::Output,
@@ -28,7 +31,8 @@ fn tree(root: &Path) {
     fs::create_dir(root.join("nothing")).unwrap();
     let long = "n".repeat(200);
     fs::create_dir(root.join(&long)).unwrap();
-    let big: Vec<u8> = (0..8_u32 << 20).flat_map(|word| word.wrapping_mul(2_654_435_761).to_le_bytes()).collect();
+    let big: Vec<u8> =
+        (0..8_u32 << 20).flat_map(|word| word.wrapping_mul(2_654_435_761).to_le_bytes()).collect();
     for (name, content) in [
         (OsStr::new("big"), &big[..]),
         (OsStr::new("empty"), b""),
@@ -245,7 +249,8 @@ fn a_short_archive_is_no_success() {
         let output = cp_with(&place, &script, &place.pod(name), &place.local("copy"));
         assert_eq!(output.status.code(), Some(1), "{name} {bytes}");
         assert!(!text(&output.stderr).is_empty());
-        let is_whole = fs::read(place.path("copy")).is_ok_and(|copy| copy == fs::read(place.path(name)).unwrap());
+        let is_whole =
+            fs::read(place.path("copy")).is_ok_and(|copy| copy == fs::read(place.path(name)).unwrap());
         assert!(is_whole || names(place.0.path()) == ["file", "nothing", "zeros"], "{name} {bytes}");
         let _ = fs::remove_file(place.path("copy"));
     }
@@ -372,9 +377,7 @@ fn progress_is_for_terminals() {
         pty.resize(pty_process::Size::new(24, 80)).unwrap();
         let mut command = Command::new(PROGRAM).args(["cp", "--embedded", &from, &to]);
         let mut child = command.spawn_borrowed(&pts).unwrap();
-        let mut screen = Lines::of(File::from(std::os::fd::OwnedFd::from(
-            std::os::fd::AsFd::as_fd(&pty).try_clone_to_owned().unwrap(),
-        )));
+        let mut screen = Lines::of(File::from(pty.as_fd().try_clone_to_owned().unwrap()));
         screen.expect("B/s");
         assert!(wait(&mut child).success());
     }

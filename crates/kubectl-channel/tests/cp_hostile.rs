@@ -131,7 +131,8 @@ fn special_files_are_left_out_and_rights_are_not_taken() {
 fn a_header_without_end_takes_no_memory() {
     let below = tempdir().unwrap();
     let name = "x".repeat(2 << 20);
-    let (code, said) = unpack(below.path(), &[(EntryType::GNULongName, "././@LongLink", "", &name), DIRECTORY]);
+    let (code, said) =
+        unpack(below.path(), &[(EntryType::GNULongName, "././@LongLink", "", &name), DIRECTORY]);
     assert_eq!(code, Some(1));
     assert!(said.contains("too long"), "{said}");
 }

@@ -125,11 +125,7 @@ fn wrong_arguments() {
 fn refusals() {
     let served = Served::start([]);
     let with = |token: &str, pod: &str, message: &str| {
-        assert_fails(
-            &["port-forward", "--server", &served.url, "--token", token, pod, "80"],
-            77,
-            message,
-        );
+        assert_fails(&["port-forward", "--server", &served.url, "--token", token, pod, "80"], 77, message);
     };
     with("wrong", "embedded", "401 Unauthorized");
     with(&served.token, "other", "pods \"other\" not found");
@@ -204,10 +200,8 @@ fn a_closed_port_fails_alone_in_the_pods_words() {
     let served = Served::start([]);
     let (open, closed) = (answering(), closed());
     let ports = [format!(":{open}"), format!(":{closed}")];
-    let mut forward = Forward::start(&served.arguments(
-        "port-forward",
-        &["--address", "127.0.0.1", &ports[0], &ports[1]],
-    ));
+    let mut forward =
+        Forward::start(&served.arguments("port-forward", &["--address", "127.0.0.1", &ports[0], &ports[1]]));
     let (good, bad) = (forward.local("127.0.0.1", open), forward.local("127.0.0.1", closed));
     let mut other = connect(good);
     other.write_all(b"before ").unwrap();
@@ -230,7 +224,8 @@ fn the_server_may_go_and_come_back() {
     let (url, token) = (served.url.clone(), served.token.clone());
     let remotes = [answering(), answering()];
     let ports = remotes.map(|port| format!(":{port}"));
-    let arguments = ["port-forward", "--server", &url, "--token", &token, "embedded", "--address", "127.0.0.1"];
+    let arguments =
+        ["port-forward", "--server", &url, "--token", &token, "embedded", "--address", "127.0.0.1"];
     let mut forward = Forward::start(&[&arguments[..], &[&ports[0], &ports[1]]].concat());
     let locals = remotes.map(|remote| forward.local("127.0.0.1", remote));
     assert_eq!(ask(locals[0], b"one"), b"one");

@@ -1,6 +1,7 @@
 //! A local port that leads to a port of a pod.
 
 use std::{
+    collections::BTreeMap,
     fmt,
     future::{Future, poll_fn},
     io,
@@ -56,9 +57,25 @@ struct Inner {
     state: ListenerState,
     /// Counts the changes, so that a watcher knows what it has seen.
     version: u64,
-    watchers: Vec<Waker>,
-    /// Errors of single connections, the newest first to be told.
+    /// Who waits, by the ids of their [`Watch`]es.
+    watchers: BTreeMap<u64, Waker>,
+    next_watch: u64,
+    /// Errors of single connections that nobody asked for yet.
     failures: Vec<String>,
+}
+
+/// Somebody who waits. Whoever does not any more leaves nothing behind: a waker keeps the memory of its task.
+struct Watch<'a> {
+    status: &'a Status,
+    id: u64,
+}
+
+impl Drop for Watch<'_> {
+    fn drop(&mut self) {
+        // Not dropped under the lock: it may be the last of a task that has something to say in its own drop.
+        let waker = self.status.lock().watchers.remove(&self.id);
+        drop(waker);
+    }
 }
 
 /// How many failures of single connections are kept for whoever asks.
@@ -72,8 +89,13 @@ impl Listener {
     ) -> Result<Self, Error> {
         let listener = R::listen(address).await?;
         let address = listener.local_addr()?;
-        let inner =
-            Inner { state: ListenerState::Connected, version: 0, watchers: Vec::new(), failures: Vec::new() };
+        let inner = Inner {
+            state: ListenerState::Connected,
+            version: 0,
+            watchers: BTreeMap::new(),
+            next_watch: 0,
+            failures: Vec::new(),
+        };
         let status = Arc::new(Status { inner: Mutex::new(inner), closed: AtomicBool::new(false) });
         R::spawn(serve::<R>(listener, forward.clone(), port, status.clone()));
         R::spawn(keep_connected(forward, status.clone()));
@@ -92,12 +114,13 @@ impl Listener {
 
     /// Waits until its state is another than `seen`, and tells it.
     pub async fn changed(&self, seen: &ListenerState) -> ListenerState {
+        let watch = self.status.watch();
         poll_fn(|cx| {
             let mut inner = self.status.lock();
             if inner.state != *seen {
                 return Poll::Ready(inner.state.clone());
             }
-            inner.watchers.push(cx.waker().clone());
+            inner.watchers.insert(watch.id, cx.waker().clone());
             Poll::Pending
         })
         .await
@@ -127,9 +150,15 @@ impl Status {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn watch(&self) -> Watch<'_> {
+        let mut inner = self.lock();
+        inner.next_watch += 1;
+        Watch { status: self, id: inner.next_watch }
+    }
+
     fn wake(&self) {
         let watchers = std::mem::take(&mut self.lock().watchers);
-        watchers.into_iter().for_each(Waker::wake);
+        watchers.into_values().for_each(Waker::wake);
     }
 
     fn set(&self, state: ListenerState) {
@@ -152,8 +181,9 @@ impl Status {
     /// Runs `future`, unless the listener is dropped before it ends.
     async fn unless_closed<T>(&self, future: impl Future<Output = T>) -> Option<T> {
         let mut future = pin!(future);
+        let watch = self.watch();
         poll_fn(|cx| {
-            self.lock().watchers.push(cx.waker().clone());
+            self.lock().watchers.insert(watch.id, cx.waker().clone());
             if self.closed.load(Ordering::Acquire) {
                 return Poll::Ready(None);
             }

@@ -5,7 +5,7 @@ use std::{fmt, future::poll_fn, sync::Arc};
 use bytes::BytesMut;
 use channel_proto::{
     Role, SessionConfig, Subprotocol,
-    forward::{ConnectionId, Forward as Machine},
+    forward::{ConnectionId, Forward as Machine, ForwardError},
 };
 
 use super::Connection;
@@ -22,21 +22,27 @@ pub struct ForwardServer {
 }
 
 impl ForwardServer {
-    /// A forward on a stream that was upgraded, to the tunnel or to SPDY. `rest` is what was read behind the head of the request.
+    /// A forward on a stream that was upgraded, to the tunnel, to SPDY, or to channels for these `ports`. `rest` is what was read behind
+    /// the head of the request.
+    ///
+    /// # Errors
+    /// Channels cannot serve these ports in this subprotocol.
     pub fn over<R: Runtime<Timer: Unpin>>(
         stream: impl Transport,
         rest: BytesMut,
         subprotocol: Subprotocol,
+        ports: &[u16],
         config: &SessionConfig,
-    ) -> Self {
+    ) -> Result<Self, ForwardError> {
         let machine = match subprotocol {
             Subprotocol::Tunnel => Machine::over_tunnel(Role::Server, config, R::now()),
-            _ => Machine::over_spdy(Role::Server, config, R::now()),
+            Subprotocol::PortForward => Machine::over_spdy(Role::Server, config, R::now()),
+            channels => Machine::over_channels(Role::Server, ports, channels, config, R::now())?,
         };
         let shared = Shared::new(machine, Box::new(stream), rest, &config.limits, R::now);
         let server = Self { handle: Handle::new(&shared) };
         Background::<Machine, R>::spawn(shared);
-        server
+        Ok(server)
     }
 
     /// The next connection that the client wants; `None` once the forward is over.

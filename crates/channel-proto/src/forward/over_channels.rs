@@ -7,7 +7,7 @@ use bytes::{Bytes, BytesMut};
 use super::{
     ConnectionId, ForwardError, ForwardEvent, Step,
     connection::Writer,
-    port::{First, Ours, Port, Taken},
+    port::{First, Ours, Port, Taken, data_channel, error_channel, id_of},
     streams::{MOST_TEXT, NO_REASON},
 };
 use crate::{
@@ -386,17 +386,4 @@ impl OverChannels {
             }
         }
     }
-}
-
-/// There are at most 128 ports.
-fn data_channel(at: usize) -> u8 {
-    u8::try_from(at * 2).unwrap_or(u8::MAX)
-}
-
-fn error_channel(at: usize) -> u8 {
-    u8::try_from(at * 2 + 1).unwrap_or(u8::MAX)
-}
-
-fn id_of(at: usize) -> ConnectionId {
-    ConnectionId(u32::try_from(at).unwrap_or(u32::MAX))
 }

@@ -149,3 +149,18 @@ impl First {
         Ok(())
     }
 }
+
+/// The channel of a port's data. There are at most 128 ports.
+pub(super) fn data_channel(at: usize) -> u8 {
+    u8::try_from(at * 2).unwrap_or(u8::MAX)
+}
+
+/// The channel of a port's error text.
+pub(super) fn error_channel(at: usize) -> u8 {
+    u8::try_from(at * 2 + 1).unwrap_or(u8::MAX)
+}
+
+/// A connection is called by its port's place.
+pub(super) fn id_of(at: usize) -> ConnectionId {
+    ConnectionId(u32::try_from(at).unwrap_or(u32::MAX))
+}

@@ -96,7 +96,7 @@ fn join(items: &mut Vec<Joined>, item: Item) {
 struct Talk {
     events: Vec<Event>,
     error: Option<Error>,
-    taken: u64,
+    taken: Option<u64>,
     open: usize,
     answer: Vec<u8>,
 }
@@ -141,8 +141,9 @@ fn converse(role: Role, limits: &Limits, ours: usize, now: Instant, bytes: &[u8]
     error = error.or(connection.handle_eof().err());
     write(&mut connection, &mut answer);
     assert!(connection.is_drained());
-    let (taken, open) = (connection.bytes_taken(), connection.open_streams());
-    Talk { events, error, taken, open, answer }
+    // Behind an error it does not matter how far the reading went.
+    let taken = error.is_none().then(|| connection.bytes_taken());
+    Talk { events, error, taken, open: connection.open_streams(), answer }
 }
 
 /// One way or another, by the number of the stream: as little as possible depends on anything else.

@@ -114,6 +114,11 @@ impl Connection {
         self.outgoing.queued_on(id)
     }
 
+    /// Whether anything waits on a stream for its turn, be it only a FIN.
+    pub(crate) fn holds(&self, id: StreamId) -> bool {
+        self.outgoing.holds(id)
+    }
+
     /// Bytes that wait to be written, all together.
     pub fn queued(&self) -> usize {
         self.outgoing.waiting()

@@ -2,7 +2,6 @@
 //! wires that cut and delay what they carry as a seed says. One behaviour per module; each test runs over every entry that has
 //! the behaviour: the bytes of a WebSocket, whole messages, and the streams of a SPDY connection.
 
-#![cfg(feature = "spdy")]
 #![allow(clippy::unwrap_used)] // In the helpers of tests too.
 
 mod harness;

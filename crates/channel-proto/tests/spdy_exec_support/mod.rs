@@ -2,11 +2,15 @@
 
 #![allow(dead_code)] // Not every test file uses all of it.
 
+pub(crate) mod deviations;
+pub(crate) mod play;
+
 use std::{collections::BTreeMap, fs, path::Path, time::Duration};
 
-use bytes::Bytes;
+use bytes::{Buf, Bytes};
 use channel_proto::{
     Limits, Outcome, PodRequest, StatusForm, Streams, Subprotocol,
+    session::{Session, Side},
     spdy::{ControlFrame, Decoder, Item},
 };
 use serde_json::{Value, json};
@@ -245,4 +249,14 @@ pub(crate) fn decode(decoder: &mut Decoder, written: &[u8]) -> Vec<Frame> {
 
 pub(crate) fn decoder() -> Decoder {
     Decoder::new(&Limits::default())
+}
+
+/// The frames that a session has to write, all of them.
+pub(crate) fn written<S: Side>(session: &mut Session<S>, decoder: &mut Decoder) -> Vec<Frame> {
+    let mut bytes = Vec::new();
+    while let Some(transmit) = session.transmit().filter(|transmit| !transmit.is_empty()) {
+        bytes.extend_from_slice(transmit.chunk());
+        transmit.advance(transmit.chunk().len());
+    }
+    decode(decoder, &bytes)
 }

@@ -101,7 +101,9 @@ async fn copy(
         (0, 0) => Err(Failure::local("nothing came: the archive is empty")),
         (0, _) => Ok(Exit::SUCCESS),
         (1, _) => Err(Failure::local("the copy is not complete: it lacks what is said above")),
-        (count, _) => Err(Failure::local(format!("the copy is not complete: it lacks the {count} said above"))),
+        (count, _) => {
+            Err(Failure::local(format!("the copy is not complete: it lacks the {count} said above")))
+        }
     }
 }
 

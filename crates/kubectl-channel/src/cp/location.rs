@@ -19,7 +19,8 @@ impl Location {
     /// no name: its paths begin with `:`.
     pub(super) fn parse(text: &str, embedded: bool) -> Result<Self, String> {
         let is_local = text.starts_with(['.', '/']);
-        let Some((pod, path)) = text.split_once(':').filter(|(pod, _)| !is_local && (!embedded || pod.is_empty()))
+        let Some((pod, path)) =
+            text.split_once(':').filter(|(pod, _)| !is_local && (!embedded || pod.is_empty()))
         else {
             return match text {
                 "" => Err("an empty path names nothing".into()),
@@ -31,7 +32,8 @@ impl Location {
             None => (None, pod),
         };
         let is_name = |name: &str| !name.is_empty() && !name.contains('/');
-        if !embedded && !(is_name(pod) && namespace.as_deref().is_none_or(is_name)) {
+        let names_a_pod = is_name(pod) && namespace.as_deref().is_none_or(is_name);
+        if !embedded && !names_a_pod {
             return Err(format!("{text:?} is neither POD:PATH nor NAMESPACE/POD:PATH, nor a local path"));
         }
         if path.is_empty() {

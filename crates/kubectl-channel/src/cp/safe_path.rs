@@ -25,7 +25,10 @@ impl Destination {
     pub(super) fn below(&self, name: &[u8]) -> io::Result<PathBuf> {
         let refuse = |why: &str| {
             let name = String::from_utf8_lossy(name);
-            Err(io::Error::new(io::ErrorKind::InvalidData, format!("the archive names {name:?}, which {why}")))
+            Err(io::Error::new(
+                io::ErrorKind::InvalidData,
+                format!("the archive names {name:?}, which {why}"),
+            ))
         };
         let mut below = PathBuf::new();
         for component in Path::new(OsStr::from_bytes(name)).components() {

@@ -126,7 +126,9 @@ impl Unpacking<'_> {
         let place = self.to.place(&below)?;
         self.progress.name(&below);
         let made = match kind {
-            EntryType::Regular | EntryType::Continuous | EntryType::GNUSparse => self.file(&mut entry, &place),
+            EntryType::Regular | EntryType::Continuous | EntryType::GNUSparse => {
+                self.file(&mut entry, &place)
+            }
             EntryType::Directory => self.directory(entry.header(), &below, &place),
             EntryType::Symlink => {
                 let target = entry.link_name_bytes().unwrap_or_default().into_owned();

@@ -32,7 +32,8 @@ pub(super) async fn upload(
     mut signals: Signals,
 ) -> Result<Exit, Failure> {
     let root = from.to_owned();
-    let tree = spawn_blocking(move || Tree::walk(&root)).await.map_err(io::Error::other).and_then(|tree| tree);
+    let tree =
+        spawn_blocking(move || Tree::walk(&root)).await.map_err(io::Error::other).and_then(|tree| tree);
     let tree = tree.map_err(|error| local(&error))?;
     let progress = Progress::new(Some(tree.bytes), verbosity);
     let name = from.to_str().ok_or_else(|| Failure::usage("the name of what is copied must be UTF-8"))?;

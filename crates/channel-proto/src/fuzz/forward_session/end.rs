@@ -131,16 +131,17 @@ impl End {
         let came = !arrived.is_empty();
         self.input.unsplit(arrived);
         let some = self.take(now, &mut hear) || came;
-        if from.bytes.is_empty() && self.input.is_empty() {
-            if came && from.whole {
-                self.heard.0 = now;
-            }
-            if from.state == WireState::Ended && self.reading == Reading::Active && self.eof == Eof::Untold {
-                self.eof = Eof::Told;
-                self.forward.handle_eof();
-                self.take(now, &mut hear);
-                return true;
-            }
+        let all = from.bytes.is_empty();
+        if all && came && from.whole && self.input.is_empty() {
+            self.heard.0 = now;
+        }
+        // What is left is the beginning of a frame, unless something has to be written first.
+        let dry = all && !some && self.reading == Reading::Active && self.forward.transmit().is_empty();
+        if dry && from.state == WireState::Ended && self.eof == Eof::Untold {
+            self.eof = Eof::Told;
+            self.forward.handle_eof();
+            self.take(now, &mut hear);
+            return true;
         }
         some
     }
@@ -154,8 +155,9 @@ impl End {
                 return some;
             }
             let Some(event) = self.forward.poll_event() else { return some };
-            assert!(!self.is_over(), "{event:?} behind the end");
+            assert!(!self.told, "{event:?} behind the end");
             self.told = matches!(event, ForwardEvent::Ended(_));
+            assert!(!self.told || self.error.is_none(), "either an end or an error");
             hear(event);
             some = true;
         }

@@ -178,7 +178,7 @@ impl Pair {
                 self.ledger.opened(id);
             }
             Err(ForwardError::TooMany) => {
-                assert!(held == self.limit || self.client.forward.transmit().len() > 0)
+                assert!(held == self.limit || !self.client.forward.transmit().is_empty());
             }
             Err(error) => {
                 assert_eq!(error, ForwardError::GoingAway);
@@ -206,7 +206,7 @@ impl Pair {
         let data = self.ledger.next(who, at, len);
         let end = self.at(who);
         let closing = end.is_over() || end.forward.is_closing();
-        let result = write(&mut end.forward, id, &data);
+        let result = write(&mut end.forward, id, data);
         let half = self.ledger.half(who, at);
         match result {
             Ok(taken) => {
@@ -269,7 +269,9 @@ impl Pair {
                 self.receive(Who::Client, usize::MAX),
                 self.receive(Who::Server, usize::MAX),
             ];
-            if moved == [false; 4] {
+            // What was taken without a word may have to be answered before more is taken.
+            let answers = [&mut self.client, &mut self.server].map(|end| !end.forward.transmit().is_empty());
+            if moved == [false; 4] && answers == [false; 2] {
                 return;
             }
         }

@@ -61,6 +61,8 @@ pub(super) struct Streams {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Ending {
     No,
+    /// A server whose command is done waits for the streams to say so on.
+    Streams,
     /// The outputs are finished, and go out.
     Outputs,
     /// The status goes out.
@@ -179,8 +181,7 @@ impl Streams {
         }
         match (self.role, code) {
             (Role::Server, 1000) => {
-                OUTPUTS.into_iter().for_each(|output| self.close_channel(output));
-                self.ending = Ending::Outputs;
+                self.ending = Ending::Streams;
                 self.go_on();
             }
             (Role::Client, 1000) => {
@@ -229,8 +230,11 @@ impl Streams {
     /// A server whose command is done: the next step towards the end, if it is time for it (SPE-11). Tells whether there was one.
     fn go_on(&mut self) -> bool {
         match self.ending {
-            // Without its streams there is nothing that could be ended.
-            Ending::Outputs if self.roster.is_complete() && self.is_laid_out(OUTPUTS) => {
+            Ending::Streams if self.roster.is_complete() => {
+                OUTPUTS.into_iter().for_each(|output| self.close_channel(output));
+                self.ending = Ending::Outputs;
+            }
+            Ending::Outputs if self.is_laid_out(OUTPUTS) => {
                 let status = std::mem::take(&mut self.status);
                 if let Some(member) = self.roster.get(channel::ERROR) {
                     let _ = self.spdy.send_bytes(member.id, &status);
@@ -247,9 +251,9 @@ impl Streams {
         true
     }
 
-    /// Whether all that was sent on these streams is on its way. A FIN alone may still wait, and goes before what is sent from now on.
+    /// Whether all that was sent on these streams, and its end, is on its way.
     fn is_laid_out<const N: usize>(&self, channels: [u8; N]) -> bool {
-        self.roster.of(channels).all(|member| self.spdy.queued_on(member.id) == 0)
+        !self.roster.of(channels).any(|member| self.spdy.holds(member.id))
     }
 
     /// The stream under the connection ended. What it cut short is not worth an error of its own: that there was no status says it.
