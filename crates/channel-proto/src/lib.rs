@@ -14,16 +14,15 @@
 //!
 //! ```text
 //!  session       ClientSession · ServerSession: exec and attach after the upgrade
-//!  channels      v1, v4, v5 and the base64 forms: which channel a message is for
-//!  messages      WebSocket (RFC 6455), as a stream │ or whole messages of a WebSocket you hold already
+//!  channels      v1, v4, v5 and the base64 forms: which channel a message is for              │ SPDY/3.1: a
+//!  messages      WebSocket (RFC 6455), as a stream, or whole messages of one you hold already  │ stream for each
 //!  upgrade       HTTP/1.1 request and 101, subprotocol negotiation, refusals
 //!  ────────────────────────────────────────────────────────────────────────────────────────────────
 //!  yours         sockets, TLS, clock, entropy, tasks
 //! ```
 //!
 //! SPDY/3.1, the older carrier of the same sessions, stands beside channels and messages: see
-//! [`ClientSession::client_over_spdy`](session::Session::client_over_spdy) and
-//! [`ServerSession::server_over_spdy`](session::Session::server_over_spdy).
+//! `ClientSession::client_over_spdy` and `ServerSession::server_over_spdy` (feature `spdy`).
 //!
 //! # The contract
 //!
@@ -192,7 +191,7 @@
 //!    [`ServerUpgrade`](upgrade::ServerUpgrade)).
 //! 4. [`session`]: what happens then ([`ClientSession`], [`ServerSession`]); its life is the table in `session/state.rs`, its end an
 //!    [`Outcome`] made from a [`Status`].
-//! 5. Below it, private: `link` (what a session stands on), `channel` (channel frames), `websocket` (RFC 6455; the
+//! 5. Below it, private: `link` (what a session stands on, in two columns: channels and SPDY streams), `channel` (channel frames), `websocket` (RFC 6455; the
 //!    close handshake is the table in `websocket/state.rs`), `heartbeat`.
 //! 6. What all share: [`Limits`] (every cap and its reason), [`Error`].
 //!

@@ -9,7 +9,7 @@ mod spdy_support;
 use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
-use channel_proto::{ClientEvent, ClientSession, Outcome, Output, SessionConfig, TerminalSize};
+use channel_proto::{ClientEvent, ClientSession, Error, Outcome, Output, SessionConfig, TerminalSize};
 use serde_json::Value;
 use spdy_exec_support::{
     Frame, Recorded, Recording, Sender, all, decoder, named, outcome, sent_on, told, written,
@@ -51,20 +51,32 @@ fn client(recording: &Recording, now: Instant) -> ClientSession {
 
 /// Feeds `stream`, then its end.
 fn play(recording: &Recording, stream: &[u8], cut: Cut) -> Played {
+    let (played, error) = attempt(recording, stream, cut);
+    assert_eq!(error, None, "{}", recording.name);
+    assert!(played.ended.is_some());
+    played
+}
+
+/// The same for a stream that may be broken.
+fn attempt(recording: &Recording, stream: &[u8], cut: Cut) -> (Played, Option<Error>) {
     let now = Instant::now();
     let mut session = client(recording, now);
     let (mut input, mut played) = (BytesMut::new(), Played::default());
     for chunk in cut.chunks(stream) {
         input.extend_from_slice(&chunk);
-        while let Some(event) = session.next_event(now, &mut input).unwrap() {
-            played.hear(event);
+        loop {
+            match session.next_event(now, &mut input) {
+                Ok(Some(event)) => played.hear(event),
+                Ok(None) => break,
+                Err(error) => return (played, Some(error)),
+            }
         }
         assert!(input.is_empty());
     }
     session.handle_eof();
     std::iter::from_fn(|| session.poll_event()).for_each(|event| played.hear(event));
     assert!(session.is_ended());
-    played
+    (played, None)
 }
 
 // Holds SPE-3, SPE-8, SPE-9, SPE-10, SPE-12, SPE-13, SPE-14, EXE-14, EXE-15, EXE-17.
@@ -251,4 +263,25 @@ fn our_client_sends_what_the_recorded_clients_sent() {
         "spdy-exec-streams-33s-none",
     ];
     assert_eq!(others, unlike);
+}
+
+// Holds EXE-14, SPD-1.
+#[test]
+fn a_changed_byte_means_the_same_in_every_cut_and_turns_no_failure_into_success() {
+    let mut random = 7;
+    for name in
+        ["spdy-exec-v4-not-found", "spdy-exec-v3-tty-resize", "spdy-exec-channel-exit7", "cri-exec-spdy-v4"]
+    {
+        let recording = named(name);
+        let stream = recording.stream(Sender::Server);
+        for at in 0..stream.len() {
+            let mut changed = stream.clone();
+            changed[at] ^= 1 << (spdy_support::random(&mut random) % 8);
+            let whole = attempt(&recording, &changed, Cut::Whole);
+            for cut in [Cut::Bytewise, Cut::Random(at as u64 + 1)] {
+                assert_eq!(attempt(&recording, &changed, cut), whole, "{name} changed at {at}, {cut:?}");
+            }
+            assert!(!whole.0.ended.is_some_and(|ended| ended.success()), "{name} changed at {at}");
+        }
+    }
 }

@@ -1,8 +1,8 @@
 //! What differs between the two ends of a session.
 
-/// The part of a session that differs between client and server: [`Client`] or [`Server`]. Sealed.
+/// The part of a session that differs between client and server: [`Client`](super::Client) or [`Server`](super::Server). Sealed.
 pub trait Side: sealed::Side<Tells = <Self as Side>::Event> {
-    /// What its sessions tell the application: [`ClientEvent`] or [`ServerEvent`].
+    /// What its sessions tell the application: [`ClientEvent`](super::ClientEvent) or [`ServerEvent`](super::ServerEvent).
     type Event: Send + 'static;
 }
 
