@@ -11,7 +11,7 @@ use crate::{
     spdy::{ControlFrame, DICTIONARY, Decoder, HeaderEncoder, Headers, Item, Priority, StreamId},
 };
 
-/// `[making, limits, cut (2 bytes)]`, then [`Part`]s, each of which becomes a frame with a header block.
+/// `[making, limits, cut (2 bytes)]`, then `Part`s, each of which becomes a frame with a header block.
 pub fn spdy_headers(data: &[u8]) {
     // An input that ends early is no input.
     let _ = run(&mut Unstructured::new(data));

@@ -52,6 +52,8 @@ pub type ServerSession = Session<Server>;
 /// * **`poll_*`** and [`transmit`](Self::transmit) say what to do next: [`poll_event`](Self::poll_event), [`poll_timeout`](Self::poll_timeout);
 ///   [`poll_message`](Self::poll_message) in the place of `transmit` for a session over messages.
 ///
+/// [`next_event`](Self::next_event) is `handle_input` and `poll_event` in one.
+///
 /// After each `handle_*` and each command: take events until there is none (handing it the rest of the input in between: it
 /// holds one event at a time and leaves in your buffer what comes behind it), write what `transmit` holds, look for events once more
 /// (that there is room again is one), sleep until the timeout or until bytes come. That an event is left untaken is backpressure: nothing more is read then.

@@ -25,7 +25,7 @@ use crate::{
     subprotocol::Subprotocol,
 };
 
-/// `[subprotocol, entry, streams (a bit each), heartbeat of client and of server, transmit limit, message limit]`, then [`Op`]s.
+/// `[subprotocol, entry, streams (a bit each), heartbeat of client and of server, transmit limit, message limit]`, then `Op`s.
 pub fn exec_session(data: &[u8]) {
     // An input that ends early is no input.
     let _ = run(&mut Unstructured::new(data));

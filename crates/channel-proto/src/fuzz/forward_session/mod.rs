@@ -19,7 +19,7 @@ use crate::{
     websocket::Role,
 };
 
-/// `[carrier, heartbeat of client and of server, transmit limit, the same for one stream, streams]`, then [`Op`]s.
+/// `[carrier, heartbeat of client and of server, transmit limit, the same for one stream, streams]`, then `Op`s.
 pub fn forward_session(data: &[u8]) {
     // An input that ends early is no input.
     let _ = run(&mut Unstructured::new(data));
