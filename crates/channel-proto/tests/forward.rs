@@ -1,5 +1,6 @@
 //! Port-forward over SPDY streams, raw and in the tunnel: a client and a server against each other.
 
+#![cfg(feature = "spdy")]
 #![allow(clippy::unwrap_used)] // In the helpers of tests too.
 
 mod forward_support;
