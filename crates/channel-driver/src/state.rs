@@ -123,6 +123,10 @@ impl<M: Machine> State<M> {
             }
         }
         let _ = self.flush();
+        // A machine that had to stop until its answers were written may go on with what it holds.
+        while self.parse(now, None) {
+            let _ = self.flush();
+        }
         self.after(now);
     }
 
