@@ -214,7 +214,7 @@ impl Wake for Readable {
         let mut waiting = self.0.lock();
         let reader = waiting.readers.take_one();
         let others = waiting.readers.count > 0 || !waiting.watchers.is_empty();
-        let background = waiting.background.clone().filter(|_| others || reader.is_none());
+        let background = if others || reader.is_none() { waiting.background.clone() } else { None };
         drop(waiting);
         wake(reader.into_iter().chain(background));
     }
@@ -233,7 +233,7 @@ impl Wake for Writable {
         let mut waiting = self.0.lock();
         let writer = waiting.writers.take_one();
         let others = waiting.writers.count > 0;
-        let background = waiting.background.clone().filter(|_| others || writer.is_none());
+        let background = if others || writer.is_none() { waiting.background.clone() } else { None };
         drop(waiting);
         wake(writer.into_iter().chain(background));
     }

@@ -152,6 +152,9 @@ impl<M: Machine> State<M> {
             return false;
         }
         self.set_reading(now, Reading::Active);
+        if self.input.is_empty() && self.input_end != InputEnd::Reached && !self.machine.may_have_event() {
+            return false;
+        }
         let event = match self.machine.next(now, &mut self.input) {
             Ok(None) if self.input_end == InputEnd::Reached => {
                 self.input_end = InputEnd::Told;
