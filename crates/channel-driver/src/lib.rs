@@ -18,6 +18,7 @@ mod interest;
 #[cfg(feature = "tokio-io")]
 mod io_traits;
 mod machine;
+mod now;
 pub mod runtime;
 mod server;
 mod session;
