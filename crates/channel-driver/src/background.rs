@@ -46,18 +46,18 @@ impl<M: Machine, R: Runtime<Timer: Unpin>> Future for Background<M, R> {
             let now = this.shared.now();
             let mut state = this.shared.lock();
             if state.handles == 0 && !state.machine.is_closing() && !state.has_ended() {
-                state.machine.abort(now.get());
+                state.machine.abort(now);
                 let _ = state.flush();
                 state.drop_connection();
             }
-            state.pump(&now);
-            if state.has_ended() && now.get() >= *this.give_up.get_or_insert(now.get() + LAST_BYTES) {
+            state.pump(now);
+            if state.has_ended() && now >= *this.give_up.get_or_insert(now + LAST_BYTES) {
                 state.drop_connection();
             }
             if state.is_over() {
                 return Poll::Ready(());
             }
-            let look = now.get() + LOOK_EVERY;
+            let look = now + LOOK_EVERY;
             let deadline = state.due().map_or(look, |due| due.min(look));
             state.arm(Some(deadline));
             drop(state);
@@ -65,7 +65,7 @@ impl<M: Machine, R: Runtime<Timer: Unpin>> Future for Background<M, R> {
                 Poll::Pending => return Poll::Pending,
                 Poll::Ready(()) => {
                     let mut state = this.shared.lock();
-                    state.handle_timeout(this.shared.now().get());
+                    state.handle_timeout(this.shared.now());
                     state.release();
                 }
             }

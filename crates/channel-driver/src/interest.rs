@@ -6,10 +6,9 @@
 
 use std::{
     mem,
-    ops::{Deref, DerefMut},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, AtomicUsize, Ordering},
+        atomic::{AtomicBool, Ordering},
     },
     task::{Wake, Waker},
 };
@@ -18,10 +17,6 @@ use std::{
 #[derive(Default)]
 pub(crate) struct Interest {
     waiting: Mutex<Waiting>,
-    /// How many readers and how many writers wait. They come to wait under the session's lock: whoever holds it and reads zero here
-    /// need not lock `waiting`.
-    readers: AtomicUsize,
-    writers: AtomicUsize,
     /// The socket was read until there was nothing more, and has not woken us since: it will when something comes.
     watched: AtomicBool,
 }
@@ -65,13 +60,6 @@ impl Interest {
 
     /// `half` got what it waited for.
     pub(crate) fn done(&self, half: Half) {
-        let count = match half {
-            Half::Reader(_) => &self.readers,
-            Half::Writer(_) => &self.writers,
-        };
-        if count.load(Ordering::Relaxed) == 0 {
-            return;
-        }
         let mut waiting = self.lock();
         let (slots, index) = waiting.slots(half);
         slots.take(index);
@@ -127,9 +115,6 @@ impl Interest {
 
     /// There is room for those who write.
     pub(crate) fn wake_writers(&self) {
-        if self.writers.load(Ordering::Relaxed) == 0 {
-            return;
-        }
         let writers = self.lock().writers.take_all();
         wake(writers);
     }
@@ -152,36 +137,8 @@ impl Interest {
         wake(halves.chain(rest));
     }
 
-    fn lock(&self) -> Locked<'_> {
-        let waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-        Locked { interest: self, waiting }
-    }
-}
-
-/// Those who wait. How many they are is told when the lock is given back.
-struct Locked<'a> {
-    interest: &'a Interest,
-    waiting: MutexGuard<'a, Waiting>,
-}
-
-impl Deref for Locked<'_> {
-    type Target = Waiting;
-
-    fn deref(&self) -> &Waiting {
-        &self.waiting
-    }
-}
-
-impl DerefMut for Locked<'_> {
-    fn deref_mut(&mut self) -> &mut Waiting {
-        &mut self.waiting
-    }
-}
-
-impl Drop for Locked<'_> {
-    fn drop(&mut self) {
-        self.interest.readers.store(self.waiting.readers.count, Ordering::Relaxed);
-        self.interest.writers.store(self.waiting.writers.count, Ordering::Relaxed);
+    fn lock(&self) -> MutexGuard<'_, Waiting> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -257,7 +214,7 @@ impl Wake for Readable {
         let mut waiting = self.0.lock();
         let reader = waiting.readers.take_one();
         let others = waiting.readers.count > 0 || !waiting.watchers.is_empty();
-        let background = if others || reader.is_none() { waiting.background.clone() } else { None };
+        let background = waiting.background.clone().filter(|_| others || reader.is_none());
         drop(waiting);
         wake(reader.into_iter().chain(background));
     }
@@ -276,7 +233,7 @@ impl Wake for Writable {
         let mut waiting = self.0.lock();
         let writer = waiting.writers.take_one();
         let others = waiting.writers.count > 0;
-        let background = if others || writer.is_none() { waiting.background.clone() } else { None };
+        let background = waiting.background.clone().filter(|_| others || writer.is_none());
         drop(waiting);
         wake(writer.into_iter().chain(background));
     }

@@ -18,7 +18,6 @@ mod interest;
 #[cfg(feature = "tokio-io")]
 mod io_traits;
 mod machine;
-mod now;
 pub mod runtime;
 mod server;
 mod session;

@@ -55,12 +55,6 @@ pub trait Machine: Send + 'static {
     /// The next event.
     fn poll(&mut self) -> Option<Sorted<Self::Ended>>;
 
-    /// Whether [`poll`](Self::poll) may have something to say although no more input came.
-    #[inline]
-    fn may_have_event(&self) -> bool {
-        true
-    }
-
     /// The next event, bytes having come: [`handle_input`](Self::handle_input) and then [`poll`](Self::poll).
     ///
     /// # Errors
@@ -115,11 +109,6 @@ macro_rules! session {
         #[inline]
         fn poll(&mut self) -> Option<Sorted<Self::Ended>> {
             self.poll_event().map($sorted)
-        }
-
-        #[inline]
-        fn may_have_event(&self) -> bool {
-            self.may_have_event()
         }
 
         #[inline]

@@ -15,7 +15,6 @@ use crate::{
     inbound::Inbound,
     interest::{Half, Interest},
     machine::Machine,
-    now::Now,
     runtime::Transport,
     state::{State, broken},
 };
@@ -24,7 +23,7 @@ use crate::{
 pub(crate) struct Shared<M: Machine> {
     state: Mutex<State<M>>,
     pub(crate) interest: Arc<Interest>,
-    clock: fn() -> Instant,
+    now: fn() -> Instant,
 }
 
 impl<M: Machine> Shared<M> {
@@ -34,11 +33,11 @@ impl<M: Machine> Shared<M> {
         transport: Box<dyn Transport>,
         input: BytesMut,
         limits: &Limits,
-        clock: fn() -> Instant,
+        now: fn() -> Instant,
     ) -> Arc<Self> {
         let interest = Arc::new(Interest::default());
         let state = State::new(machine, transport, input, limits, &interest);
-        Arc::new(Self { state: Mutex::new(state), interest, clock })
+        Arc::new(Self { state: Mutex::new(state), interest, now })
     }
 
     /// A panic of an application's waker must not take every half with it, so poison is passed over: each method leaves a sound state.
@@ -46,8 +45,8 @@ impl<M: Machine> Shared<M> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(crate) fn now(&self) -> Now {
-        Now::by(self.clock)
+    pub(crate) fn now(&self) -> Instant {
+        (self.now)()
     }
 
     /// Copies what came for a reader to `sink`, as much as is there without waiting. Nothing is the end of the stream.
@@ -92,7 +91,7 @@ impl<M: Machine> Shared<M> {
                     break;
                 }
             }
-            if state.parse(&now, Some(index)) {
+            if state.parse(now, Some(index)) {
                 continue;
             }
             if got == Got::Something {
@@ -110,7 +109,7 @@ impl<M: Machine> Shared<M> {
             }
         }
         state.interest.done(Half::Reader(index));
-        state.after(&now);
+        state.after(now);
         Poll::Ready(Ok(()))
     }
 
@@ -129,12 +128,12 @@ impl<M: Machine> Shared<M> {
                 Ok(taken) => {
                     state.interest.done(Half::Writer(index));
                     let _ = state.flush();
-                    state.peek(&now);
+                    state.peek(now);
                     return Poll::Ready(Ok(taken));
                 }
                 Err(WriteError::Blocked) => {
                     state.interest.wait(Half::Writer(index), cx.waker());
-                    state.peek(&now);
+                    state.peek(now);
                     if state.flush().is_pending() && state.is_full() {
                         return Poll::Pending;
                     }
@@ -151,7 +150,7 @@ impl<M: Machine> Shared<M> {
             state.interest.wait(Half::Writer(index), cx.waker());
             // Once more: what made room in between woke somebody else.
             if state.flush().is_pending() {
-                state.peek(&self.now());
+                state.peek(self.now());
                 return Poll::Pending;
             }
             state.interest.done(Half::Writer(index));
@@ -164,9 +163,9 @@ impl<M: Machine> Shared<M> {
     pub(crate) fn command<T>(&self, command: impl FnOnce(&mut M, Instant) -> T) -> T {
         let now = self.now();
         let mut state = self.lock();
-        let result = command(&mut state.machine, now.get());
+        let result = command(&mut state.machine, now);
         let _ = state.flush();
-        state.after(&now);
+        state.after(now);
         result
     }
 
@@ -177,7 +176,7 @@ impl<M: Machine> Shared<M> {
         forget(&mut state.machine);
         state.inbound.forget(index);
         let _ = state.flush();
-        state.after(&now);
+        state.after(now);
     }
 
     /// The end of the session, once it came. Reads what is there to read, as far as the readers allow.
@@ -185,7 +184,7 @@ impl<M: Machine> Shared<M> {
         let now = self.now();
         let mut state = self.lock();
         state.interest.watch(cx.waker());
-        state.pump(&now);
+        state.pump(now);
         state.ended.clone().map_or(Poll::Pending, Poll::Ready)
     }
 
@@ -194,7 +193,7 @@ impl<M: Machine> Shared<M> {
         let now = self.now();
         let mut state = self.lock();
         state.interest.watch(cx.waker());
-        state.pump(&now);
+        state.pump(now);
         match (&state.transport, &state.ended) {
             (None, Some(ended)) => Poll::Ready(ended.clone()),
             _ => Poll::Pending,
@@ -206,7 +205,7 @@ impl<M: Machine> Shared<M> {
         let now = self.now();
         let mut state = self.lock();
         state.interest.watch(cx.waker());
-        state.pump(&now);
+        state.pump(now);
         match state.size.take() {
             Some(size) => Poll::Ready(Some(size)),
             None if state.ended.is_some() => Poll::Ready(None),
@@ -219,7 +218,7 @@ impl<M: Machine> Shared<M> {
         let now = self.now();
         let mut state = self.lock();
         state.interest.watch(cx.waker());
-        state.pump(&now);
+        state.pump(now);
         match state.connects.pop_front() {
             Some(connect) => Poll::Ready(Some(connect)),
             None if state.ended.is_some() => Poll::Ready(None),

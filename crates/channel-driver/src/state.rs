@@ -16,7 +16,6 @@ use crate::{
     inbound::Inbounds,
     interest::{Half, Interest},
     machine::{Machine, Sorted},
-    now::Now,
     runtime::Transport,
 };
 
@@ -110,7 +109,7 @@ impl<M: Machine> State<M> {
     }
 
     /// Everything that can be done without waiting for anybody: write, read as far as the readers allow, and end.
-    pub(crate) fn pump(&mut self, now: &Now) {
+    pub(crate) fn pump(&mut self, now: Instant) {
         let _ = self.flush();
         for read in 0.. {
             while self.parse(now, None) {}
@@ -132,7 +131,7 @@ impl<M: Machine> State<M> {
     }
 
     /// Reads what is there without waiting, so that a writer notices the end of the session.
-    pub(crate) fn peek(&mut self, now: &Now) {
+    pub(crate) fn peek(&mut self, now: Instant) {
         while self.parse(now, None) {}
         if self.ended.is_none() && self.input.is_empty() && self.fill().is_ready() {
             while self.parse(now, None) {}
@@ -144,7 +143,7 @@ impl<M: Machine> State<M> {
     ///
     /// A reader whose unread data reached the limit stops everything that comes behind it, unless it is `wanted` by just this reader, who has
     /// taken all of it.
-    pub(crate) fn parse(&mut self, now: &Now, wanted: Option<usize>) -> bool {
+    pub(crate) fn parse(&mut self, now: Instant, wanted: Option<usize>) -> bool {
         if self.ended.is_some() {
             return false;
         }
@@ -153,10 +152,7 @@ impl<M: Machine> State<M> {
             return false;
         }
         self.set_reading(now, Reading::Active);
-        if self.input.is_empty() && self.input_end != InputEnd::Reached && !self.machine.may_have_event() {
-            return false;
-        }
-        let event = match self.machine.next(now.get(), &mut self.input) {
+        let event = match self.machine.next(now, &mut self.input) {
             Ok(None) if self.input_end == InputEnd::Reached => {
                 self.input_end = InputEnd::Told;
                 self.machine.handle_eof();
@@ -204,10 +200,10 @@ impl<M: Machine> State<M> {
         }
     }
 
-    fn set_reading(&mut self, now: &Now, reading: Reading) {
+    fn set_reading(&mut self, now: Instant, reading: Reading) {
         if self.reading != reading {
             self.reading = reading;
-            self.machine.set_reading(now.get(), reading);
+            self.machine.set_reading(now, reading);
         }
     }
 
@@ -306,7 +302,7 @@ impl<M: Machine> State<M> {
     }
 
     /// What is due after anything happened.
-    pub(crate) fn after(&mut self, now: &Now) {
+    pub(crate) fn after(&mut self, now: Instant) {
         if self.reading == Reading::Paused && !self.inbound.is_full(None) {
             // Whoever waits for what comes behind the data that was just taken has no waker at the socket.
             self.set_reading(now, Reading::Active);
@@ -316,7 +312,7 @@ impl<M: Machine> State<M> {
             let _ = self.flush();
         }
         if self.look.is_none() && self.interest.is_left_waiting() {
-            self.look = Some(now.get() + LOOK_SOON);
+            self.look = Some(now + LOOK_SOON);
         }
         let due = self.due();
         let earlier = due.is_some_and(|due| self.armed.is_none_or(|armed| due < armed));

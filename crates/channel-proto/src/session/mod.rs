@@ -141,13 +141,6 @@ impl<S: Side> Session<S> {
         self.event.is_none() && self.phase != Phase::Ended
     }
 
-    /// Whether [`poll_event`](Self::poll_event) may have something to say although no more input came. When not, a driver need not ask.
-    #[inline]
-    pub fn may_have_event(&self) -> bool {
-        let told = self.phase == Phase::Ended || self.writer == Writer::Blocked;
-        told || self.event.is_some() || self.link.is_holding()
-    }
-
     /// Bytes came from the peer. Takes what it can from the front of `input` and leaves the rest: the beginning of a frame
     /// header, or what comes behind an event that [`poll_event`](Self::poll_event) has not taken yet.
     ///
