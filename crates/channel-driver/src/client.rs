@@ -3,15 +3,15 @@
 use std::{fmt, marker::PhantomData, sync::Arc, time::Duration};
 
 use channel_proto::{
-    Action, HeartbeatConfig, Limits, PodRequest, SessionConfig, Streams, Subprotocol, TerminalSize,
-    Transport,
+    Action, HeartbeatConfig, Limits, PodRequest, Service, SessionConfig, Streams, TerminalSize,
     upgrade::{BearerIn, UpgradeRequest},
 };
 
 use crate::{
     Endpoint, Error,
+    fallback::{Attempt, Plan, Target, plan_settings},
     forward::{self, PortForward},
-    handshake::{self, Upgraded, timeout},
+    handshake::{self, Upgraded},
     runtime::Runtime,
     session::{Output, Session},
 };
@@ -57,7 +57,7 @@ impl<R: Runtime<Timer: Unpin>> Client<R> {
         Self::with(Settings { limits, ..Settings::clone(&self.shared) })
     }
 
-    /// How long connecting and upgrading may take together. 30 s.
+    /// How long connecting and upgrading may take together, whatever is tried. 30 s.
     #[must_use]
     pub fn connect_timeout(self, timeout: Duration) -> Self {
         Self::with(Settings { connect_timeout: timeout, ..Settings::clone(&self.shared) })
@@ -68,45 +68,69 @@ impl<R: Runtime<Timer: Unpin>> Client<R> {
         Exec(Launch::new(self, namespace.into(), pod.into(), Action::Exec { command: Vec::new() }))
     }
 
+    /// A command that a path and query of the server stands for, already percent-encoded: what the streaming server of a kubelet or of a container
+    /// runtime hands out, `/exec/TOKEN`. Which command and container it is, and on what streams, was said when it was handed out. The streams asked
+    /// for here have to be the same.
+    pub fn exec_at(&self, path_and_query: impl Into<String>) -> Exec<R> {
+        Exec(Launch::at(self, path_and_query.into(), Action::Exec { command: Vec::new() }))
+    }
+
     /// The main process of a pod, to attach to.
     pub fn attach(&self, namespace: impl Into<String>, pod: impl Into<String>) -> Attach<R> {
         Attach(Launch::new(self, namespace.into(), pod.into(), Action::Attach))
     }
 
+    /// The main process of the container that a path and query stands for, as [`exec_at`](Self::exec_at) has it.
+    pub fn attach_at(&self, path_and_query: impl Into<String>) -> Attach<R> {
+        Attach(Launch::at(self, path_and_query.into(), Action::Attach))
+    }
+
     /// The ports of a pod, to connect to.
     pub fn port_forward(&self, namespace: impl Into<String>, pod: impl Into<String>) -> PortForward<R> {
-        let (namespace, pod) = (namespace.into(), pod.into());
-        PortForward { settings: forward::Settings { client: self.clone(), namespace, pod, spread: 1 } }
+        let pod = forward::Pod::Named { namespace: namespace.into(), pod: pod.into() };
+        PortForward { settings: forward::Settings::new(self.clone(), pod) }
+    }
+
+    /// The ports of the pod that a path and query stands for, as [`exec_at`](Self::exec_at) has it.
+    pub fn port_forward_at(&self, path_and_query: impl Into<String>) -> PortForward<R> {
+        let pod = forward::Pod::At(path_and_query.into());
+        PortForward { settings: forward::Settings::new(self.clone(), pod) }
     }
 }
 
 impl<R: Runtime<Timer: Unpin>> Client<R> {
-    /// Connects, and asks for an upgrade.
+    /// Connects, and asks for an upgrade once.
     pub(crate) async fn upgrade(
         &self,
-        request: PodRequest,
-        transport: Transport,
-        offers: &[Subprotocol],
+        target: &Target,
+        attempt: &Attempt,
     ) -> Result<Upgraded<R::Stream>, Error> {
-        let Settings { endpoint, limits, connect_timeout, .. } = &*self.shared;
+        let Settings { endpoint, limits, .. } = &*self.shared;
         let authority = endpoint.authority();
-        let mut request = UpgradeRequest::for_pod(&authority, request)
-            .over(transport)
-            .path_prefix(&endpoint.prefix)
-            .headers(endpoint.headers.clone())
-            .offers(offers.iter().copied());
+        let mut request = match target {
+            Target::Pod(request) => UpgradeRequest::for_pod(&authority, request.clone()),
+            Target::At(path_and_query, service) => {
+                UpgradeRequest::new(&authority, path_and_query).service(*service)
+            }
+        }
+        .over(attempt.transport)
+        .path_prefix(&endpoint.prefix)
+        .headers(endpoint.headers.clone())
+        .offers(attempt.offer.iter().copied());
         if let Some(token) = &endpoint.token {
             request = request.bearer(token.clone(), BearerIn::Header);
         }
-        timeout::<R, _>(*connect_timeout, &authority, async {
-            let connect = R::connect(endpoint.dial_host(), endpoint.port).await;
-            let stream = connect.map_err(|source| Error::Connect {
-                authority: authority.clone(),
-                source: Arc::new(source),
-            })?;
-            handshake::upgrade(stream, &request, limits).await
-        })
-        .await
+        let connect = R::connect(endpoint.dial_host(), endpoint.port).await;
+        let stream = connect.map_err(|source| Error::Connect { authority, source: Arc::new(source) })?;
+        handshake::upgrade(stream, &request, limits).await
+    }
+
+    pub(crate) fn connect_time(&self) -> Duration {
+        self.shared.connect_timeout
+    }
+
+    pub(crate) fn authority(&self) -> String {
+        self.shared.endpoint.authority()
     }
 
     /// The configuration of a session of this client.
@@ -133,25 +157,38 @@ impl<R> fmt::Debug for Client<R> {
 /// What exec and attach have in common.
 struct Launch<R> {
     client: Client<R>,
+    /// In the place of the pod, its container and the command.
+    at: Option<String>,
     request: PodRequest,
-    offers: Vec<Subprotocol>,
+    plan: Plan,
     size: Option<TerminalSize>,
 }
 
 impl<R: Runtime<Timer: Unpin>> Launch<R> {
     fn new(client: &Client<R>, namespace: String, pod: String, action: Action) -> Self {
         let request = PodRequest { namespace, pod, container: None, action, streams: Streams::default() };
-        Self { client: client.clone(), request, offers: Subprotocol::DEFAULT_OFFER.to_vec(), size: None }
+        Self { client: client.clone(), at: None, request, plan: Plan::default(), size: None }
+    }
+
+    fn at(client: &Client<R>, path_and_query: String, action: Action) -> Self {
+        Self { at: Some(path_and_query), ..Self::new(client, String::new(), String::new(), action) }
     }
 
     fn check(&self) -> Result<(), Error> {
         let usage = |what: &str| Err(Error::Usage(what.to_owned()));
-        match &self.request.action {
+        let command = match &self.request.action {
+            Action::Exec { command } => Some(command),
+            _ => None,
+        };
+        let elsewhere =
+            command.is_some_and(|command| !command.is_empty()) || self.request.container.is_some();
+        match &self.at {
             _ if !self.request.streams.any() => usage("ask for at least one of stdin, stdout and stderr"),
             _ if self.request.streams.tty && self.request.streams.stderr => {
                 usage("a terminal has no stderr of its own: everything comes on stdout")
             }
-            Action::Exec { command } if command.is_empty() => usage("no command to run"),
+            Some(_) if elsewhere => usage("the URL says which command in which container: name neither"),
+            None if command.is_some_and(Vec::is_empty) => usage("no command to run"),
             _ => Ok(()),
         }
     }
@@ -159,10 +196,14 @@ impl<R: Runtime<Timer: Unpin>> Launch<R> {
     async fn start(self) -> Result<Session, Error> {
         self.check()?;
         let streams = self.request.streams;
-        let upgraded = self.client.upgrade(self.request, Transport::WebSocket, &self.offers).await?;
+        let target = match self.at {
+            Some(path_and_query) => Target::At(path_and_query, Service::RemoteCommand),
+            None => Target::Pod(self.request),
+        };
+        let upgraded = self.client.negotiate(&target, &self.plan).await?;
         let session = Session::start::<R, _>(upgraded, streams, &self.client.session_config()?);
         if let Some(size) = self.size {
-            // A size was only taken together with a terminal.
+            // A size was only taken together with a terminal; before v3 SPDY cannot tell one, and the terminal then has none.
             let _ = session.resize(size);
         }
         Ok(session)
@@ -203,13 +244,10 @@ macro_rules! launch {
                 self
             }
 
-            /// The subprotocols to offer, best first, in the place of [`Subprotocol::DEFAULT_OFFER`].
-            pub fn offer(mut self, offers: impl IntoIterator<Item = Subprotocol>) -> Self {
-                self.0.offers = offers.into_iter().collect();
-                self
-            }
+            plan_settings!(self => self.0.plan);
 
-            /// Connects, upgrades, and hands out the streams.
+            /// Connects, upgrades, and hands out the streams. What the server does not know it is not asked for a second time: v5 gives way to v4
+            /// and WebSocket to SPDY, if a refusal makes that worth trying and [`fallbacks`](Self::fallbacks) allows it.
             ///
             /// # Errors
             /// No connection, a refusal (with all that the server said), or a request that makes no sense.

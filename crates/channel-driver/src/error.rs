@@ -2,7 +2,7 @@
 
 use std::{fmt, io, sync::Arc};
 
-use channel_proto::upgrade::Refusal;
+use channel_proto::{forward::ForwardError, upgrade::Refusal};
 
 /// Why a session could not begin, or broke off. A normal end, successful or not, is an [`Outcome`](channel_proto::Outcome) and no error.
 #[derive(Debug, Clone)]
@@ -19,10 +19,40 @@ pub enum Error {
     },
     /// The server answered, and did not upgrade.
     Refused(Box<Refusal>),
+    /// The server refused, and something else that was worth trying did not work either.
+    FellBack {
+        /// What it refused before, in order.
+        refusals: Vec<Refusal>,
+        /// What became of the last attempt.
+        error: Box<Error>,
+    },
+    /// A port-forward cannot do what was asked.
+    Forward(ForwardError),
     /// The peer broke the protocol, went silent, or went over a limit.
     Protocol(channel_proto::Error),
     /// The connection failed while the session was under way.
     Io(Arc<io::Error>),
+}
+
+impl Error {
+    /// The last refusal, if that is what it came to.
+    pub fn refusal(&self) -> Option<&Refusal> {
+        match self {
+            Self::Refused(refusal) => Some(refusal),
+            Self::FellBack { error, .. } => error.refusal(),
+            _ => None,
+        }
+    }
+
+    fn io_kind(&self) -> io::ErrorKind {
+        match self {
+            Self::Usage(_) | Self::Forward(_) => io::ErrorKind::InvalidInput,
+            Self::Connect { source, .. } | Self::Io(source) => source.kind(),
+            Self::Refused(_) => io::ErrorKind::PermissionDenied,
+            Self::FellBack { error, .. } => error.io_kind(),
+            Self::Protocol(_) => io::ErrorKind::InvalidData,
+        }
+    }
 }
 
 impl fmt::Display for Error {
@@ -31,6 +61,15 @@ impl fmt::Display for Error {
             Self::Usage(what) => f.write_str(what),
             Self::Connect { authority, source } => write!(f, "cannot connect to {authority}: {source}"),
             Self::Refused(refusal) => write!(f, "the server refused: {refusal}"),
+            Self::FellBack { refusals, error } => {
+                write!(f, "{error} (before that it refused")?;
+                for (index, refusal) in refusals.iter().enumerate() {
+                    let separator = if index == 0 { "" } else { ";" };
+                    write!(f, "{separator} {}: {refusal}", refusal.transport)?;
+                }
+                f.write_str(")")
+            }
+            Self::Forward(error) => error.fmt(f),
             Self::Protocol(error) => error.fmt(f),
             Self::Io(error) => write!(f, "the connection failed: {error}"),
         }
@@ -42,6 +81,8 @@ impl std::error::Error for Error {
         match self {
             Self::Connect { source, .. } | Self::Io(source) => Some(source),
             Self::Protocol(error) => Some(error),
+            Self::FellBack { error, .. } => Some(&**error),
+            Self::Forward(error) => Some(error),
             Self::Usage(_) | Self::Refused(_) => None,
         }
     }
@@ -61,12 +102,6 @@ impl From<io::Error> for Error {
 
 impl From<Error> for io::Error {
     fn from(error: Error) -> Self {
-        let kind = match &error {
-            Error::Usage(_) => io::ErrorKind::InvalidInput,
-            Error::Connect { source, .. } | Error::Io(source) => source.kind(),
-            Error::Refused(_) => io::ErrorKind::PermissionDenied,
-            Error::Protocol(_) => io::ErrorKind::InvalidData,
-        };
-        Self::new(kind, error)
+        Self::new(error.io_kind(), error)
     }
 }

@@ -11,12 +11,13 @@ use std::{
 
 use bytes::{Buf, Bytes, BytesMut};
 use channel_proto::{
-    Limits, Subprotocol,
+    Limits,
     upgrade::{self, ClientUpgrade, ServerUpgrade, UpgradeError, UpgradeRequest},
 };
 
 use crate::{
     Error,
+    fallback::Agreed,
     runtime::{Runtime, Timer, Transport},
 };
 
@@ -25,7 +26,7 @@ pub(crate) struct Upgraded<T> {
     pub(crate) stream: T,
     /// What was read behind the head.
     pub(crate) rest: BytesMut,
-    pub(crate) subprotocol: Subprotocol,
+    pub(crate) agreed: Agreed,
 }
 
 const READ: usize = 4 << 10;
@@ -42,7 +43,10 @@ pub(crate) async fn upgrade<T: Transport>(
     let mut rest = BytesMut::new();
     loop {
         match upgrade.handle_input(&mut rest) {
-            Ok(Some(upgraded)) => return Ok(Upgraded { stream, rest, subprotocol: upgraded.subprotocol }),
+            Ok(Some(upgraded)) => {
+                let agreed = Agreed::at_once(upgraded.transport, upgraded.subprotocol);
+                return Ok(Upgraded { stream, rest, agreed });
+            }
             Ok(None) => {}
             Err(error) => return Err(refused(error)),
         }

@@ -10,6 +10,7 @@ mod background;
 mod client;
 mod endpoint;
 mod error;
+mod fallback;
 mod forward;
 mod halves;
 mod handshake;

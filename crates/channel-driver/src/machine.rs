@@ -19,6 +19,8 @@ pub enum Sorted<E> {
     Failed(usize, io::ErrorKind, String),
     /// The writer of this index has room again.
     Writable(usize),
+    /// Every writer may have room again.
+    Room,
     /// The peer wants a connection, of this index, to a port.
     Connect(usize, u16),
     /// The terminal's new size.
@@ -141,10 +143,6 @@ macro_rules! session {
             self.set_reading(now, reading);
         }
 
-        fn is_closing(&self) -> bool {
-            self.is_closing()
-        }
-
         fn abort(&mut self, now: Instant) {
             self.abort(now);
         }
@@ -159,6 +157,10 @@ impl Machine for ClientSession {
     /// A client leaves it to the server to end the stream.
     fn ends_stream(&self) -> bool {
         false
+    }
+
+    fn is_closing(&self) -> bool {
+        self.is_closing()
     }
 
     #[inline]
@@ -176,7 +178,7 @@ impl Machine for ClientSession {
     }
 
     fn writer_dropped(&mut self, _index: usize) {
-        // Before v5 there is nothing to be done about it, and nobody is left to be told.
+        // Over WebSocket before v5 there is nothing to be done about it, and nobody is left to be told.
         let _ = self.close_stdin();
     }
 
@@ -200,9 +202,14 @@ impl Machine for ServerSession {
 
     session!(sort_server);
 
-    /// A server ends the stream behind its close frame.
+    /// A server ends the stream behind its close frame or GOAWAY.
     fn ends_stream(&self) -> bool {
         self.is_closing()
+    }
+
+    /// From the status on: over SPDY the GOAWAY comes only when all output is on its way.
+    fn is_closing(&self) -> bool {
+        self.is_concluded()
     }
 
     #[inline]
@@ -227,6 +234,7 @@ fn sort_client(event: ClientEvent) -> Sorted<Outcome> {
     match event {
         ClientEvent::Output(output, data) => Sorted::Data(index(output), data),
         ClientEvent::OutputClosed(output) => Sorted::DataEnd(index(output)),
+        ClientEvent::Writable => Sorted::Room,
         ClientEvent::Ended(outcome) => Sorted::End(outcome),
         _ => Sorted::Nothing,
     }
@@ -238,6 +246,7 @@ fn sort_server(event: ServerEvent) -> Sorted<Option<CloseReason>> {
         ServerEvent::Stdin(data) => Sorted::Data(0, data),
         ServerEvent::StdinClosed => Sorted::DataEnd(0),
         ServerEvent::Resize(size) => Sorted::Size(size),
+        ServerEvent::Writable => Sorted::Room,
         ServerEvent::Ended(close) => Sorted::End(close),
         _ => Sorted::Nothing,
     }

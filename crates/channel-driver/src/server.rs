@@ -5,7 +5,7 @@ use std::{fmt, future::poll_fn, io, sync::Arc};
 use bytes::{Bytes, BytesMut};
 use channel_proto::{
     Action, BearerToken, CloseReason, Limits, Outcome, PodRequest, ServerSession as Machine, Service,
-    SessionConfig, Streams, Subprotocol, TerminalSize,
+    SessionConfig, Streams, Subprotocol, TerminalSize, Transport,
     request::RequestError,
     upgrade::{self, InvalidBearer, respond},
 };
@@ -16,7 +16,7 @@ use crate::{
     background::Background,
     halves::{Handle, Reader, Writer},
     handshake,
-    runtime::{Runtime, Transport},
+    runtime::{Runtime, Transport as Stream},
     shared::Shared,
 };
 
@@ -26,7 +26,7 @@ use crate::{
 ///
 /// # Errors
 /// The connection failed, or what came is no HTTP request.
-pub async fn accept<T: Transport>(mut stream: T, limits: &Limits) -> Result<Option<Incoming<T>>, Error> {
+pub async fn accept<T: Stream>(mut stream: T, limits: &Limits) -> Result<Option<Incoming<T>>, Error> {
     let read = handshake::read_request(&mut stream, limits).await?;
     Ok(read.map(|(incoming, rest)| Incoming { stream, rest, incoming }))
 }
@@ -38,7 +38,7 @@ pub struct Incoming<T> {
     incoming: upgrade::Incoming,
 }
 
-impl<T: Transport> Incoming<T> {
+impl<T: Stream> Incoming<T> {
     /// The request's head.
     pub fn request(&self) -> &Request<()> {
         self.incoming.request()
@@ -69,17 +69,36 @@ impl<T: Transport> Incoming<T> {
         handshake::answer(&mut self.stream, respond(response)).await
     }
 
-    /// Takes the upgrade, with the best of the `supported` subprotocols; or answers that it cannot be, and gives `None`.
+    /// Takes the upgrade, to WebSocket or to SPDY, whichever is asked for, with the best subprotocol that is
+    /// [spoken](Subprotocol::spoken) there; or answers that it cannot be, and gives `None`.
     ///
     /// # Errors
     /// The connection failed.
     pub async fn accept<R: Runtime<Timer: Unpin>>(
+        self,
+        streams: Streams,
+        config: &SessionConfig,
+    ) -> io::Result<Option<ServerSession>> {
+        let supported = Subprotocol::spoken(Service::RemoteCommand, self.transport());
+        self.accept_only::<R>(supported, streams, config).await
+    }
+
+    /// As [`accept`](Self::accept), with these `supported` subprotocols only; what is not spoken over the transport that is asked for counts for nothing
+    /// there. A client that offers none is accepted if [`Unnamed`](Subprotocol::Unnamed) is among them.
+    ///
+    /// # Errors
+    /// The connection failed.
+    pub async fn accept_only<R: Runtime<Timer: Unpin>>(
         mut self,
         supported: &[Subprotocol],
         streams: Streams,
         config: &SessionConfig,
     ) -> io::Result<Option<ServerSession>> {
-        let mut accepted = match self.incoming.accept(supported) {
+        let accepted = match self.transport() {
+            Transport::WebSocket => self.incoming.accept(supported),
+            Transport::Spdy => self.incoming.accept_spdy(supported),
+        };
+        let mut accepted = match accepted {
             Ok(accepted) => accepted,
             Err(refusal) => {
                 self.respond(*refusal).await?;
@@ -87,12 +106,21 @@ impl<T: Transport> Incoming<T> {
             }
         };
         handshake::write_all(&mut self.stream, &mut accepted.head).await?;
-        let session = ServerSession::over::<R>(self.stream, self.rest, accepted.subprotocol, streams, config);
-        Ok(Some(session))
+        let Self { stream, rest, .. } = self;
+        let subprotocol = accepted.subprotocol;
+        Ok(Some(match accepted.transport {
+            Transport::WebSocket => ServerSession::over::<R>(stream, rest, subprotocol, streams, config),
+            Transport::Spdy => ServerSession::over_spdy::<R>(stream, rest, subprotocol, streams, config),
+        }))
+    }
+
+    /// What is asked for. One that asks for no upgrade is refused like one that asks for a WebSocket in a wrong way.
+    fn transport(&self) -> Transport {
+        self.incoming.transport().unwrap_or(Transport::WebSocket)
     }
 }
 
-impl<T: Transport> Incoming<T> {
+impl<T: Stream> Incoming<T> {
     /// Takes the upgrade of a port-forward, to the tunnel, to SPDY or to channels, whichever is asked for; or answers that it
     /// cannot be, and gives `None`.
     ///
@@ -106,8 +134,7 @@ impl<T: Transport> Incoming<T> {
             Some(Action::PortForward { ports }) => ports,
             _ => Vec::new(),
         };
-        let transport = self.incoming.transport().unwrap_or(channel_proto::Transport::WebSocket);
-        let supported = Subprotocol::spoken(Service::PortForward, transport);
+        let supported = Subprotocol::spoken(Service::PortForward, self.transport());
         let mut accepted = match self.incoming.accept_port_forward(&ports, supported) {
             Ok(accepted) => accepted,
             Err(refusal) => {
@@ -140,17 +167,39 @@ pub struct ServerSession {
 }
 
 impl ServerSession {
-    /// A session on a stream that somebody else upgraded. `rest` is what was read behind the head of the request.
+    /// A session on a stream that somebody else upgraded to WebSocket. `rest` is what was read behind the head of the request.
     pub fn over<R: Runtime<Timer: Unpin>>(
-        stream: impl Transport,
+        stream: impl Stream,
         rest: BytesMut,
         subprotocol: Subprotocol,
         streams: Streams,
         config: &SessionConfig,
     ) -> Self {
-        let streams = streams.served();
-        let machine = Machine::server(streams, subprotocol, config, R::now());
-        let shared = Shared::new(machine, Box::new(stream), rest, &config.limits, R::now);
+        let machine = Machine::server(streams.served(), subprotocol, config, R::now());
+        Self::new::<R>(machine, Box::new(stream), rest, streams.served(), config)
+    }
+
+    /// A session on a stream that somebody else upgraded to SPDY, otherwise as [`over`](Self::over).
+    pub fn over_spdy<R: Runtime<Timer: Unpin>>(
+        stream: impl Stream,
+        rest: BytesMut,
+        subprotocol: Subprotocol,
+        streams: Streams,
+        config: &SessionConfig,
+    ) -> Self {
+        let machine = Machine::server_over_spdy(streams.served(), subprotocol, config, R::now());
+        Self::new::<R>(machine, Box::new(stream), rest, streams.served(), config)
+    }
+
+    fn new<R: Runtime<Timer: Unpin>>(
+        machine: Machine,
+        stream: Box<dyn Stream>,
+        rest: BytesMut,
+        streams: Streams,
+        config: &SessionConfig,
+    ) -> Self {
+        let subprotocol = machine.subprotocol();
+        let shared = Shared::new(machine, stream, rest, &config.limits, R::now);
         let session = Self {
             stdin: streams.stdin.then(|| Reader::new(&shared, 0)),
             stdout: streams.stdout.then(|| Writer::new(&shared, 0)),

@@ -10,16 +10,18 @@ use std::{
 
 use bytes::BytesMut;
 use channel_proto::{
-    ClientSession, Outcome, SessionConfig, Streams, Subprotocol, TerminalSize, session::ResizeError,
+    ClientSession, Outcome, SessionConfig, Streams, Subprotocol, TerminalSize, Transport,
+    session::ResizeError, upgrade::Refusal,
 };
 
 use crate::{
     Error,
     background::Background,
+    fallback::Agreed,
     halves::{Handle, Reader, Writer},
     handshake::Upgraded,
     machine::index,
-    runtime::{Runtime, Transport},
+    runtime::{Runtime, Transport as Stream},
     shared::Shared,
 };
 
@@ -33,7 +35,7 @@ pub struct Session {
     pub stdout: Option<Reader<ClientSession>>,
     /// The command's stderr, if it was asked for.
     pub stderr: Option<Reader<ClientSession>>,
-    subprotocol: Subprotocol,
+    agreed: Agreed,
     handle: Handle<ClientSession>,
 }
 
@@ -53,20 +55,14 @@ impl Session {
     pub(crate) fn start<R, T>(upgraded: Upgraded<T>, streams: Streams, config: &SessionConfig) -> Self
     where
         R: Runtime<Timer: Unpin>,
-        T: Transport,
+        T: Stream,
     {
-        Self::over::<R>(upgraded.stream, upgraded.rest, upgraded.subprotocol, streams, config)
-    }
-
-    /// A session on a stream that somebody else upgraded. `rest` is what was read behind the head of the 101.
-    pub fn over<R: Runtime<Timer: Unpin>>(
-        stream: impl Transport,
-        rest: BytesMut,
-        subprotocol: Subprotocol,
-        streams: Streams,
-        config: &SessionConfig,
-    ) -> Self {
-        let machine = ClientSession::client(streams, subprotocol, config, R::now());
+        let Upgraded { stream, rest, agreed } = upgraded;
+        let new = match agreed.transport {
+            Transport::WebSocket => ClientSession::client,
+            Transport::Spdy => ClientSession::client_over_spdy,
+        };
+        let machine = new(streams, agreed.subprotocol, config, R::now());
         let shared = Shared::new(machine, Box::new(stream), rest, &config.limits, R::now);
         let reader = |wanted: bool, output| {
             let reader = Reader::new(&shared, index(output));
@@ -77,22 +73,61 @@ impl Session {
             stdin: streams.stdin.then(|| Writer::new(&shared, 0)),
             stdout: reader(streams.stdout, channel_proto::Output::Stdout),
             stderr: reader(streams.stderr, channel_proto::Output::Stderr),
-            subprotocol,
+            agreed,
             handle: Handle::new(&shared),
         };
         Background::<ClientSession, R>::spawn(Arc::clone(&shared));
         session
     }
 
-    /// The subprotocol that was negotiated, and with it what this session can do.
+    /// A session on a stream that somebody else upgraded to WebSocket. `rest` is what was read behind the head of the 101.
+    pub fn over<R: Runtime<Timer: Unpin>>(
+        stream: impl Stream,
+        rest: BytesMut,
+        subprotocol: Subprotocol,
+        streams: Streams,
+        config: &SessionConfig,
+    ) -> Self {
+        let agreed = Agreed::at_once(Transport::WebSocket, subprotocol);
+        Self::start::<R, _>(Upgraded { stream, rest, agreed }, streams, config)
+    }
+
+    /// A session on a stream that somebody else upgraded to SPDY, otherwise as [`over`](Self::over).
+    pub fn over_spdy<R: Runtime<Timer: Unpin>>(
+        stream: impl Stream,
+        rest: BytesMut,
+        subprotocol: Subprotocol,
+        streams: Streams,
+        config: &SessionConfig,
+    ) -> Self {
+        let agreed = Agreed::at_once(Transport::Spdy, subprotocol);
+        Self::start::<R, _>(Upgraded { stream, rest, agreed }, streams, config)
+    }
+
+    /// What the connection was upgraded to.
+    pub fn transport(&self) -> Transport {
+        self.agreed.transport
+    }
+
+    /// The subprotocol that was negotiated. What it can do depends on the [`transport`](Self::transport) too.
     pub fn subprotocol(&self) -> Subprotocol {
-        self.subprotocol
+        self.agreed.subprotocol
+    }
+
+    /// What the server refused before it took this, in order.
+    pub fn refusals(&self) -> &[Refusal] {
+        &self.agreed.refusals
+    }
+
+    /// Whether stdin can be ended while the output goes on: over WebSocket in v5 alone, over SPDY always.
+    pub fn can_half_close(&self) -> bool {
+        self.subprotocol().can_half_close_over(self.transport())
     }
 
     /// Tells the command's terminal its size. Never waits.
     ///
     /// # Errors
-    /// The session has no terminal.
+    /// The session has no terminal, or, over SPDY before v3, no way to tell its size.
     pub fn resize(&self, size: TerminalSize) -> Result<(), ResizeError> {
         self.handle.shared.command(|session, _| session.resize(size))
     }
@@ -157,6 +192,6 @@ async fn collect(reader: Option<Reader<ClientSession>>) -> Vec<u8> {
 
 impl fmt::Debug for Session {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Session").field("subprotocol", &self.subprotocol).finish_non_exhaustive()
+        f.debug_struct("Session").field("agreed", &self.agreed).finish_non_exhaustive()
     }
 }

@@ -122,7 +122,7 @@ impl<M: Machine> Shared<M> {
     ) -> Poll<io::Result<T>> {
         let now = self.now();
         let mut state = self.lock();
-        loop {
+        for attempt in 0.. {
             state.check_writable(index)?;
             match write(&mut state.machine) {
                 Ok(taken) => {
@@ -134,13 +134,15 @@ impl<M: Machine> Shared<M> {
                 Err(WriteError::Blocked) => {
                     state.interest.wait(Half::Writer(index), cx.waker());
                     state.peek(now);
-                    if state.flush().is_pending() && state.is_full() {
+                    // Where all was written there is room, unless the peer has to do something first: then an event tells that it did.
+                    if (state.flush().is_pending() && state.is_full()) || attempt > 0 {
                         return Poll::Pending;
                     }
                 }
                 Err(error) => return Poll::Ready(Err(broken(error))),
             }
         }
+        Poll::Pending
     }
 
     /// Waits until everything queued so far was given to the socket.

@@ -180,6 +180,7 @@ impl<M: Machine> State<M> {
                 self.interest.wake(Half::Writer(index));
             }
             Some(Sorted::Writable(index)) => self.interest.wake(Half::Writer(index)),
+            Some(Sorted::Room) => self.interest.wake_writers(),
             Some(Sorted::Connect(index, port)) => {
                 self.connects.push_back((index, port));
                 self.interest.wake_watchers();

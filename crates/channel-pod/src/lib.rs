@@ -27,7 +27,7 @@ use std::{
     time::SystemTime,
 };
 
-use channel_proto::{SessionConfig, Streams, Subprotocol};
+use channel_proto::{Service, SessionConfig, Streams, Subprotocol, Transport};
 use process::{MainProcess, ProcessSpec};
 use rest::{ContainerFacts, PodFacts};
 use tokio::{net::TcpListener, task::JoinHandle};
@@ -49,7 +49,7 @@ impl Pod {
             namespace: "default".into(),
             name: "embedded".into(),
             containers: Vec::new(),
-            subprotocols: Subprotocol::NAMED.into_iter().chain([Subprotocol::Unnamed]).collect(),
+            subprotocols: every_subprotocol(),
             max_connections: 1024,
             session: SessionConfig::server(),
         }
@@ -198,7 +198,7 @@ impl Builder {
         self
     }
 
-    /// Speaks only these subprotocols, to be like an older server.
+    /// Speaks only these subprotocols, to be like an older server: those of them that there are, over WebSocket and over SPDY.
     pub fn subprotocols(mut self, subprotocols: impl IntoIterator<Item = Subprotocol>) -> Self {
         self.subprotocols = subprotocols.into_iter().collect();
         self
@@ -260,6 +260,11 @@ impl fmt::Debug for Builder {
             .field("name", &self.name)
             .finish_non_exhaustive()
     }
+}
+
+fn every_subprotocol() -> Vec<Subprotocol> {
+    let over = |transport| Subprotocol::spoken(Service::RemoteCommand, transport).iter().copied();
+    over(Transport::WebSocket).chain(over(Transport::Spdy)).collect()
 }
 
 fn random_token() -> io::Result<String> {

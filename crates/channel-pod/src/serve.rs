@@ -80,7 +80,7 @@ async fn connection(stream: TcpStream, facts: &Facts) -> io::Result<()> {
         }
         Err(answer) => return bounded(incoming.respond(*answer)).await,
     };
-    let accepted = incoming.accept::<Tokio>(&facts.subprotocols, request.streams, &facts.session);
+    let accepted = incoming.accept_only::<Tokio>(&facts.subprotocols, request.streams, &facts.session);
     let Some(session) = bounded(accepted).await? else { return Ok(()) };
     let size = match request.streams.tty && matches!(request.action, Action::Exec { .. }) {
         true => timeout(SIZE_TIME, session.size()).await.ok().flatten(),

@@ -252,7 +252,7 @@ async fn a_server_of_ones_own_accepts_and_refuses() {
                     let config = SessionConfig::server();
                     let streams: Streams = request.streams;
                     let accepted =
-                        incoming.accept::<Tokio>(&[Subprotocol::V4], streams, &config).await.unwrap();
+                        incoming.accept_only::<Tokio>(&[Subprotocol::V4], streams, &config).await.unwrap();
                     let mut session = accepted.unwrap();
                     session.stdout.as_mut().unwrap().write_all(b"hello").await.unwrap();
                     session.finish(&Outcome::Exited(9)).await.unwrap();

@@ -14,7 +14,9 @@ pub use listener::{Listener, ListenerState};
 use pool::Pool;
 pub use server::{ForwardServer, PendingConnection};
 
-use crate::{Error, runtime::Runtime};
+use channel_proto::{Subprotocol, upgrade::Refusal};
+
+use crate::{Error, fallback::plan_settings, runtime::Runtime};
 
 /// A port-forward to a pod. Cheap to clone; when the last clone and the last connection are dropped, it ends.
 ///
@@ -29,9 +31,21 @@ impl<R: Runtime<Timer: Unpin>> Forward<R> {
     /// to wait for. That nothing listens there is told by the first read or a later write, in the pod's words.
     ///
     /// # Errors
-    /// The forward's own connection was lost and cannot be opened anew, or carries as many connections as it may.
+    /// The forward's own connection was lost and cannot be opened anew, or carries as many connections as it may. Over channels there is
+    /// one connection for each of the [ports](PortForward::ports), and [`Error::Forward`] for any other.
     pub async fn connect(&self, port: u16) -> Result<Connection, Error> {
         self.pool.connect(port).await
+    }
+
+    /// The subprotocol that was negotiated: `Tunnel`, `PortForward` (over SPDY), or that of channels. It may be another when the connection to the pod was
+    /// lost and opened anew.
+    pub fn subprotocol(&self) -> Subprotocol {
+        self.pool.agreed().subprotocol
+    }
+
+    /// What the server refused before it took this, in order.
+    pub fn refusals(&self) -> Arc<[Refusal]> {
+        self.pool.agreed().refusals
     }
 
     /// Listens on a local address, and forwards what connects there to a port of the pod, until the listener is dropped. When the
@@ -56,7 +70,7 @@ impl<R> fmt::Debug for Forward<R> {
     }
 }
 
-pub(crate) use pool::Settings;
+pub(crate) use pool::{Pod, Settings};
 
 /// A port-forward that is about to start.
 #[must_use = "nothing is forwarded before it is started"]
@@ -71,14 +85,23 @@ impl<R: Runtime<Timer: Unpin>> PortForward<R> {
         self
     }
 
-    /// Opens the upgraded connection.
+    /// The ports that will be connected to. They need not be named, but where a server has neither the tunnel nor SPDY there are only WebSocket
+    /// channels left, and those are for ports that are named in advance. Each gives a single connection then, without a half-close; one that
+    /// is named twice gives two.
+    pub fn ports(mut self, ports: impl IntoIterator<Item = u16>) -> Self {
+        self.settings.ports = ports.into_iter().collect();
+        self
+    }
+
+    plan_settings!(self => self.settings.plan);
+
+    /// Opens the upgraded connection: to the tunnel unless told otherwise. What the server does not know gives way to SPDY, and that to channels if
+    /// the [ports](Self::ports) are named, if a refusal makes that worth trying and [`fallbacks`](Self::fallbacks) allows it.
     ///
     /// # Errors
     /// No connection, or a refusal with all that the server said.
     pub async fn start(self) -> Result<Forward<R>, Error> {
-        let pool = Pool::new(self.settings);
-        pool.warm_up().await?;
-        Ok(Forward { pool: Arc::new(pool) })
+        Ok(Forward { pool: Arc::new(Pool::open(self.settings).await?) })
     }
 }
 

@@ -1,34 +1,52 @@
 //! The upgraded connections under a forward.
 
 use std::sync::{
-    Arc,
+    Arc, PoisonError,
     atomic::{AtomicUsize, Ordering},
 };
 
 use async_lock::Mutex;
 use channel_proto::{
-    Action, PodRequest, Role, Service, Streams, Subprotocol, Transport,
+    Action, PodRequest, Role, Service, Streams, Subprotocol,
     forward::{Forward as Machine, ForwardError},
     upgrade::Fallback,
 };
 
 use super::Connection;
 use crate::{
-    Error, background::Background, client::Client, halves::Handle, runtime::Runtime, shared::Shared,
+    Error,
+    background::Background,
+    client::Client,
+    fallback::{Agreed, Plan, Target},
+    halves::Handle,
+    runtime::Runtime,
+    shared::Shared,
 };
 
 /// What a forward needs to connect, and to connect again.
 pub(crate) struct Settings<R> {
-    pub(crate) client: Client<R>,
-    pub(crate) namespace: String,
-    pub(crate) pod: String,
-    pub(crate) spread: usize,
+    client: Client<R>,
+    pod: Pod,
+    /// The ports that channels would be for.
+    pub(super) ports: Vec<u16>,
+    pub(crate) plan: Plan,
+    pub(super) spread: usize,
+}
+
+/// The pod of a forward.
+pub(crate) enum Pod {
+    /// In the paths of an API server.
+    Named { namespace: String, pod: String },
+    /// What a path and query stands for.
+    At(String),
 }
 
 pub(super) struct Pool<R> {
     settings: Settings<R>,
     links: Mutex<Vec<Arc<Link>>>,
     next: AtomicUsize,
+    /// Of the connection that was opened last.
+    agreed: std::sync::Mutex<Agreed>,
 }
 
 /// One upgraded connection.
@@ -37,18 +55,21 @@ pub(super) struct Link {
 }
 
 impl<R: Runtime<Timer: Unpin>> Pool<R> {
-    pub(super) fn new(settings: Settings<R>) -> Self {
-        Self { settings, links: Mutex::new(Vec::new()), next: AtomicUsize::new(0) }
+    /// Opens the first connection, to know that there can be one.
+    pub(super) async fn open(settings: Settings<R>) -> Result<Self, Error> {
+        settings.check()?;
+        let (link, agreed) = settings.open().await?;
+        let links = Mutex::new(vec![Arc::new(link)]);
+        Ok(Self { settings, links, next: AtomicUsize::new(0), agreed: agreed.into() })
     }
 
-    /// Opens the first connection, to know that there can be one.
-    pub(super) async fn warm_up(&self) -> Result<(), Error> {
-        self.link().await.map(|_| ())
+    pub(super) fn agreed(&self) -> Agreed {
+        self.agreed.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     pub(super) async fn connect(&self, port: u16) -> Result<Connection, Error> {
         if port == 0 {
-            return Err(Error::Usage("port 0 is no port to connect to".to_owned()));
+            return Err(Error::Usage(PORT_0.to_owned()));
         }
         // A link may turn out to be over only now; the next one is new.
         let mut last = ForwardError::GoingAway;
@@ -58,7 +79,7 @@ impl<R: Runtime<Timer: Unpin>> Pool<R> {
                 Err(error) => last = error,
             }
         }
-        Err(Error::Usage(last.to_string()))
+        Err(Error::Forward(last))
     }
 
     /// The next connection in turn; a new one where one is missing or was lost.
@@ -66,7 +87,9 @@ impl<R: Runtime<Timer: Unpin>> Pool<R> {
         let mut links = self.links.lock().await;
         links.retain(|link| link.is_usable());
         if links.len() < self.settings.spread {
-            let link = Arc::new(self.settings.open().await?);
+            let (link, agreed) = self.settings.open().await?;
+            *self.agreed.lock().unwrap_or_else(PoisonError::into_inner) = agreed;
+            let link = Arc::new(link);
             links.push(link.clone());
             return Ok(link);
         }
@@ -76,38 +99,52 @@ impl<R: Runtime<Timer: Unpin>> Pool<R> {
 }
 
 impl<R: Runtime<Timer: Unpin>> Settings<R> {
-    /// Upgrades a connection: to the tunnel, or where the server does not know it, to SPDY.
-    async fn open(&self) -> Result<Link, Error> {
-        match self.open_over(Transport::WebSocket).await {
-            Err(Error::Refused(refusal)) if refusal.fallback() == Some(Fallback::Spdy) => {
-                self.open_over(Transport::Spdy).await
-            }
-            opened => opened,
-        }
+    pub(crate) fn new(client: Client<R>, pod: Pod) -> Self {
+        Self { client, pod, ports: Vec::new(), plan: Plan::default(), spread: 1 }
     }
 
-    async fn open_over(&self, transport: Transport) -> Result<Link, Error> {
-        let request = PodRequest {
-            namespace: self.namespace.clone(),
-            pod: self.pod.clone(),
-            container: None,
-            action: Action::PortForward { ports: Vec::new() },
-            streams: Streams::default(),
-        };
-        let offers = Subprotocol::default_offer(Service::PortForward, transport);
-        let upgraded = self.client.upgrade(request, transport, offers).await?;
-        let config = self.client.session_config()?;
-        let machine = match upgraded.subprotocol {
-            Subprotocol::Tunnel => Machine::over_tunnel(Role::Client, &config, R::now()),
-            _ => Machine::over_spdy(Role::Client, &config, R::now()),
+    fn check(&self) -> Result<(), Error> {
+        if self.ports.contains(&0) {
+            return Err(Error::Usage(PORT_0.to_owned()));
+        }
+        Ok(())
+    }
+
+    /// Upgrades a connection: to the tunnel, or where the server does not know it, to SPDY, or where that cannot be either and the ports are known,
+    /// to channels.
+    async fn open(&self) -> Result<(Link, Agreed), Error> {
+        let mut plan = self.plan.clone();
+        plan.fallbacks.retain(|step| *step != Fallback::Channels || !self.ports.is_empty());
+        let upgraded = self.client.negotiate(&self.target(), &plan).await?;
+        let (config, now) = (self.client.session_config()?, R::now());
+        let machine = match upgraded.agreed.subprotocol {
+            Subprotocol::Tunnel => Machine::over_tunnel(Role::Client, &config, now),
+            Subprotocol::PortForward => Machine::over_spdy(Role::Client, &config, now),
+            channels => Machine::over_channels(Role::Client, &self.ports, channels, &config, now)
+                .map_err(Error::Forward)?,
         };
         let stream = Box::new(upgraded.stream);
         let shared = Shared::new(machine, stream, upgraded.rest, &config.limits, R::now);
         let link = Link { handle: Handle::new(&shared) };
         Background::<Machine, R>::spawn(shared);
-        Ok(link)
+        Ok((link, upgraded.agreed))
+    }
+
+    fn target(&self) -> Target {
+        match &self.pod {
+            Pod::At(path_and_query) => Target::At(path_and_query.clone(), Service::PortForward),
+            Pod::Named { namespace, pod } => Target::Pod(PodRequest {
+                namespace: namespace.clone(),
+                pod: pod.clone(),
+                container: None,
+                action: Action::PortForward { ports: self.ports.clone() },
+                streams: Streams::default(),
+            }),
+        }
     }
 }
+
+const PORT_0: &str = "port 0 is no port to connect to";
 
 impl Link {
     fn connect(&self, port: u16) -> Result<Connection, ForwardError> {

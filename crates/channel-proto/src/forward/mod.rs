@@ -321,9 +321,13 @@ impl Forward {
         finished
     }
 
-    /// Server: the connection failed, and this is why. The others go on.
+    /// Server: the connection failed, and this is why. The others go on. If the client cannot be told any more, and may not have ended its
+    /// half, a [`Reset`](ForwardEvent::Reset) says so.
     pub fn fail_connection(&mut self, id: ConnectionId, why: &str) {
-        with!(column = &mut self.column, column.fail(id, why));
+        if self.life != Life::Running {
+            return;
+        }
+        with!(column = &mut self.column, column.fail(id, why, &mut self.events));
         self.close_if_done();
     }
 

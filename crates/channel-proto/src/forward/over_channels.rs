@@ -349,7 +349,11 @@ impl OverChannels {
     }
 
     /// Server: says why, in a message of its own.
-    pub(super) fn fail(&mut self, id: ConnectionId, why: &str) {
+    pub(super) fn fail(&mut self, id: ConnectionId, why: &str, _: &mut Events) {
+        self.refuse(id, why);
+    }
+
+    fn refuse(&mut self, id: ConnectionId, why: &str) {
         let (server, most) = (self.role == Role::Server, self.outgoing_message);
         let Some(port) = self.port(id).filter(|port| server && port.ours == Ours::Open) else { return };
         port.ours = Ours::Done;
@@ -371,7 +375,7 @@ impl OverChannels {
 
     pub(super) fn forget(&mut self, id: ConnectionId) {
         // Nothing else keeps a client from taking this for a good end.
-        self.fail(id, "the connection was broken off");
+        self.refuse(id, "the connection was broken off");
         if let Some(port) = self.port(id) {
             port.taken = Taken::Forgotten;
         }

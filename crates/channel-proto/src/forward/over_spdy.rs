@@ -110,8 +110,8 @@ impl OverSpdy {
         self.streams.finish(id, &mut self.wire.spdy)
     }
 
-    pub(super) fn fail(&mut self, id: ConnectionId, why: &str) {
-        self.streams.fail(id, why, &mut self.wire.spdy);
+    pub(super) fn fail(&mut self, id: ConnectionId, why: &str, out: &mut Events) {
+        self.streams.fail(id, why, &mut self.wire.spdy, out);
     }
 
     pub(super) fn is_going_away(&self) -> bool {

@@ -303,7 +303,7 @@ impl Streams {
     }
 
     /// Server: says why, and then ends the data.
-    pub(super) fn fail(&mut self, id: ConnectionId, why: &str, spdy: &mut Spdy) {
+    pub(super) fn fail(&mut self, id: ConnectionId, why: &str, spdy: &mut Spdy, out: &mut Events) {
         let Some(connection) = self.get(id) else { return };
         let why = if why.is_empty() { NO_REASON } else { why };
         // There is room for a KiB at least, as nothing was sent on this stream before.
@@ -313,7 +313,14 @@ impl Streams {
                 let _ = spdy.finish(connection.data);
             }
             // It cannot be said any more. What must not be is that it seems to have ended well.
-            Err(_) => connection.break_off(spdy),
+            Err(_) => {
+                let waits = !matches!(connection.peer, Peer::Ended | Peer::Over);
+                self.reset(id, spdy);
+                if waits {
+                    // Nothing more comes that could end it.
+                    out.push_back(ForwardEvent::Reset(id));
+                }
+            }
         }
     }
 

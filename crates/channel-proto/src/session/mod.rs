@@ -135,6 +135,11 @@ impl<S: Side> Session<S> {
         !self.link.is_open()
     }
 
+    /// Whether the status came or went, or the session was given up: what remains is the end of the connection.
+    pub fn is_concluded(&self) -> bool {
+        !self.may_command()
+    }
+
     /// Whether more input is of any use now: no event waits to be taken, and the session goes on.
     #[inline]
     pub fn wants_input(&self) -> bool {

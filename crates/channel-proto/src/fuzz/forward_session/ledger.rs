@@ -11,6 +11,9 @@ use crate::forward::{ConnectionId, ForwardEvent};
 /// How long a client waits for what the error stream says (PFW-7).
 const GRACE: Duration = Duration::from_millis(500);
 
+/// How long a server waits for the second stream of a pair (PFW-8).
+const PAIRING: Duration = Duration::from_secs(30);
+
 /// Every connection that was opened. Each has a port of its own, from 1, by which both ends know it.
 #[derive(Default)]
 pub(super) struct Ledger {
@@ -32,6 +35,7 @@ pub(super) struct Connection {
     down: Stream,
     pub(super) client: Half,
     pub(super) server: Half,
+    opened: Option<Instant>,
     /// Whether the server heard of it.
     known: bool,
     /// Why the server said that it failed, and when.
@@ -110,6 +114,11 @@ impl Connection {
         }
     }
 
+    /// Whether the second of its streams may have come to the server too late, or not at all.
+    fn may_be_half(&self, now: Instant) -> bool {
+        !self.known && self.opened.is_some_and(|opened| now >= opened + PAIRING)
+    }
+
     fn is_unbroken(&self) -> bool {
         self.known && !self.client.broke && !self.server.broke
     }
@@ -137,9 +146,9 @@ impl Ledger {
         self.connections[at].seen_by(who).2.sent += len;
     }
 
-    pub(super) fn opened(&mut self, id: ConnectionId) {
+    pub(super) fn opened(&mut self, id: ConnectionId, now: Instant) {
         let client = Half { held: true, ..Half::default() };
-        self.connections.push(Connection { client, ..Connection::default() });
+        self.connections.push(Connection { client, opened: Some(now), ..Connection::default() });
         let before = self.client.insert(id, self.connections.len() - 1);
         assert_eq!(before, None, "an id that is in use");
     }
@@ -154,12 +163,24 @@ impl Ledger {
         }
     }
 
+    /// The application of one end breaks a connection off, and so waits for no room.
+    pub(super) fn resets(&mut self, who: Who, at: usize) {
+        let half = self.half(who, at);
+        (half.broke, half.blocked) = (true, false);
+    }
+
     /// Whether `who` may find a connection gone that it holds.
-    pub(super) fn may_be_gone(&mut self, who: Who, at: usize) -> bool {
+    pub(super) fn may_be_gone(&mut self, who: Who, at: usize, now: Instant) -> bool {
+        let refused = self.may_be_refused(at, now);
         let connection = &self.connections[at];
-        let refused = !connection.known && self.server_was_full;
         let broken = connection.client.broke || connection.server.broke || connection.failed.is_some();
         broken || refused || self.aborted || self.half(who, at).finished
+    }
+
+    /// Whether the server may have refused it before anybody there heard of it.
+    fn may_be_refused(&self, at: usize, now: Instant) -> bool {
+        let connection = &self.connections[at];
+        (!connection.known && self.server_was_full) || connection.may_be_half(now)
     }
 
     /// The application of one end is done with a connection.
@@ -186,7 +207,7 @@ impl Ledger {
             ForwardEvent::End(id) | ForwardEvent::Reset(id) | ForwardEvent::Writable(id) => id,
         };
         let at = *self.held(who).get(&id).unwrap_or_else(|| panic!("{event:?} of nobody"));
-        let refused = !self.connections[at].known && self.server_was_full;
+        let refused = self.may_be_refused(at, now);
         let failed = self.connections[at].failed.clone();
         let (half, peer, _, stream) = self.connections[at].seen_by(who);
         assert!(!half.is_over(), "{event:?} behind the end");
@@ -216,7 +237,8 @@ impl Ledger {
             }
             ForwardEvent::Reset(_) => {
                 // A client breaks off what failed before its application takes the event.
-                let caused = peer.broke || refused || (who == Who::Server && failed.is_some());
+                let caused =
+                    peer.broke || refused || (who == Who::Server && (failed.is_some() || half.broke));
                 assert!(caused || self.aborted, "nobody broke it off");
                 (half.heard, half.broke) = (Heard::Reset, true);
             }

@@ -46,6 +46,7 @@ enum Op {
     Finish(At, Pick),
     Fail(Pick, u8),
     Forget(At, Pick),
+    Reset(At, Pick),
     /// Up to so many bytes leave a forward.
     Transmit(At, u16),
     /// Up to so many arrive at a forward.
@@ -134,6 +135,12 @@ impl Pair {
                     self.forget(at.who(), id);
                 }
             }
+            Op::Reset(at, pick) => {
+                if let Some((id, which)) = self.pick(at.who(), pick) {
+                    self.ledger.resets(at.who(), which);
+                    self.at(at.who()).forward.reset(id);
+                }
+            }
             Op::Transmit(at, count) => _ = self.at(at.who()).transmit(count.into()),
             Op::Receive(at, count) => _ = self.receive(at.who(), count.into()),
             Op::Settle => {
@@ -175,7 +182,7 @@ impl Pair {
         match self.client.forward.connect(port) {
             Ok(id) => {
                 assert!(held < self.limit && !self.client.is_over());
-                self.ledger.opened(id);
+                self.ledger.opened(id, self.now);
             }
             Err(ForwardError::TooMany) => {
                 assert!(held == self.limit || !self.client.forward.transmit().is_empty());
@@ -218,7 +225,7 @@ impl Pair {
             Err(ForwardError::Finished) => assert!(half.finished),
             Err(error) => {
                 assert_eq!(error, ForwardError::Gone);
-                assert!(closing || self.ledger.may_be_gone(who, at), "it is there");
+                assert!(closing || self.ledger.may_be_gone(who, at, self.now), "it is there");
             }
         }
     }
