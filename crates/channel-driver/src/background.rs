@@ -43,14 +43,14 @@ impl<M: Machine, R: Runtime<Timer: Unpin>> Future for Background<M, R> {
         let this = &mut *self;
         this.shared.interest.wait_in_background(cx.waker());
         loop {
-            let now = this.shared.now();
             let mut state = this.shared.lock();
+            let now = state.now();
             if state.handles == 0 && !state.machine.is_closing() && !state.has_ended() {
                 state.machine.abort(now);
                 let _ = state.flush();
                 state.drop_connection();
             }
-            state.pump(now);
+            state.pump();
             if state.has_ended() && now >= *this.give_up.get_or_insert(now + LAST_BYTES) {
                 state.drop_connection();
             }
@@ -65,7 +65,7 @@ impl<M: Machine, R: Runtime<Timer: Unpin>> Future for Background<M, R> {
                 Poll::Pending => return Poll::Pending,
                 Poll::Ready(()) => {
                     let mut state = this.shared.lock();
-                    state.handle_timeout(this.shared.now());
+                    state.handle_timeout();
                     state.release();
                 }
             }

@@ -8,23 +8,23 @@ use std::{
     mem,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     task::{Wake, Waker},
 };
 
-/// The tasks that wait.
+/// The tasks that wait. Halves come to wait under the session's lock alone.
 #[derive(Default)]
 pub(crate) struct Interest {
-    waiting: Mutex<Waiting>,
+    readers: Slots,
+    writers: Slots,
+    others: Mutex<Others>,
     /// The socket was read until there was nothing more, and has not woken us since: it will when something comes.
     watched: AtomicBool,
 }
 
 #[derive(Default)]
-struct Waiting {
-    readers: Slots,
-    writers: Slots,
+struct Others {
     /// Those who wait for the end, or for a terminal size.
     watchers: Vec<Waker>,
     background: Option<Waker>,
@@ -33,8 +33,15 @@ struct Waiting {
 /// The wakers of the halves of one direction, by index.
 #[derive(Default)]
 struct Slots {
+    waiting: Mutex<Waiting>,
+    /// How many there are. Whoever holds the session's lock and reads zero here need not lock `waiting` to find nobody there. The wakers of
+    /// the socket, which do not hold it, have to.
+    count: AtomicUsize,
+}
+
+#[derive(Default)]
+struct Waiting {
     wakers: Vec<Option<Waker>>,
-    count: usize,
     newest: usize,
 }
 
@@ -53,23 +60,21 @@ impl Interest {
 
     /// `half` waits. To be called before the socket is polled.
     pub(crate) fn wait(&self, half: Half, waker: &Waker) {
-        let mut waiting = self.lock();
-        let (slots, index) = waiting.slots(half);
+        let (slots, index) = self.slots(half);
         slots.put(index, waker);
     }
 
     /// `half` got what it waited for.
     pub(crate) fn done(&self, half: Half) {
-        let mut waiting = self.lock();
-        let (slots, index) = waiting.slots(half);
-        slots.take(index);
+        let (slots, index) = self.slots(half);
+        drop(slots.take(index));
     }
 
     /// Waits for the end of the session, or for anything else that is told to all.
     pub(crate) fn watch(&self, waker: &Waker) {
-        let mut waiting = self.lock();
-        if !waiting.watchers.iter().any(|known| known.will_wake(waker)) {
-            waiting.watchers.push(waker.clone());
+        let mut others = self.lock();
+        if !others.watchers.iter().any(|known| known.will_wake(waker)) {
+            others.watchers.push(waker.clone());
         }
     }
 
@@ -100,23 +105,18 @@ impl Interest {
         if self.is_socket_watched() {
             return false;
         }
-        let waiting = self.lock();
-        waiting.readers.count > 0 || !waiting.watchers.is_empty()
+        !self.readers.is_empty() || !self.lock().watchers.is_empty()
     }
 
     /// There is something for `half`.
     pub(crate) fn wake(&self, half: Half) {
-        let mut waiting = self.lock();
-        let (slots, index) = waiting.slots(half);
-        let waker = slots.take(index);
-        drop(waiting);
-        wake(waker);
+        let (slots, index) = self.slots(half);
+        wake(slots.take(index));
     }
 
     /// There is room for those who write.
     pub(crate) fn wake_writers(&self) {
-        let writers = self.lock().writers.take_all();
-        wake(writers);
+        wake(self.writers.take_all());
     }
 
     pub(crate) fn wake_watchers(&self) {
@@ -130,70 +130,83 @@ impl Interest {
     }
 
     pub(crate) fn wake_all(&self) {
-        let mut waiting = self.lock();
-        let halves = waiting.readers.take_all().chain(waiting.writers.take_all());
-        let rest = mem::take(&mut waiting.watchers).into_iter().chain(waiting.background.clone());
-        drop(waiting);
-        wake(halves.chain(rest));
+        wake(self.readers.take_all().chain(self.writers.take_all()));
+        self.wake_watchers();
+        self.wake_background();
     }
 
-    fn lock(&self) -> MutexGuard<'_, Waiting> {
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Waiting {
-    fn slots(&mut self, half: Half) -> (&mut Slots, usize) {
+    fn slots(&self, half: Half) -> (&Slots, usize) {
         match half {
-            Half::Reader(index) => (&mut self.readers, index),
-            Half::Writer(index) => (&mut self.writers, index),
+            Half::Reader(index) => (&self.readers, index),
+            Half::Writer(index) => (&self.writers, index),
         }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Others> {
+        self.others.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Slots {
-    fn put(&mut self, index: usize, waker: &Waker) {
-        if self.wakers.len() <= index {
-            self.wakers.resize(index + 1, None);
+    /// Whether nobody waits; the session is locked.
+    fn is_empty(&self) -> bool {
+        self.count.load(Ordering::Relaxed) == 0
+    }
+
+    fn put(&self, index: usize, waker: &Waker) {
+        let mut waiting = self.lock();
+        if waiting.wakers.len() <= index {
+            waiting.wakers.resize(index + 1, None);
         }
-        self.newest = index;
-        match &mut self.wakers[index] {
+        waiting.newest = index;
+        match &mut waiting.wakers[index] {
             Some(known) => known.clone_from(waker),
             slot => {
                 *slot = Some(waker.clone());
-                self.count += 1;
+                self.count.fetch_add(1, Ordering::Relaxed);
             }
         }
     }
 
-    fn take(&mut self, index: usize) -> Option<Waker> {
-        let taken = self.wakers.get_mut(index)?.take();
-        self.count -= usize::from(taken.is_some());
-        taken
-    }
-
-    /// The one that waits since last, or else any.
-    fn take_one(&mut self) -> Option<Waker> {
-        if self.count == 0 {
+    /// The session is locked.
+    fn take(&self, index: usize) -> Option<Waker> {
+        if self.is_empty() {
             return None;
         }
-        let any = || self.wakers.iter().position(Option::is_some);
-        let index = match self.wakers.get(self.newest) {
-            Some(Some(_)) => Some(self.newest),
-            _ => any(),
-        };
-        self.take(index?)
+        self.taken(self.lock().wakers.get_mut(index)?.take())
     }
 
-    /// Nearly always one or none, which allocates nothing.
-    fn take_all(&mut self) -> impl Iterator<Item = Waker> + use<> {
-        let one = self.take_one();
-        let rest = match self.count {
-            0 => Vec::new(),
-            _ => mem::take(&mut self.wakers),
+    /// The one that waits since last, or else any; and whether others wait still.
+    fn take_one(&self) -> (Option<Waker>, bool) {
+        let mut waiting = self.lock();
+        let newest = waiting.newest;
+        let newest = waiting.wakers.get_mut(newest).and_then(Option::take);
+        let one = newest.or_else(|| waiting.wakers.iter_mut().find_map(Option::take));
+        let one = self.taken(one);
+        (one, !self.is_empty())
+    }
+
+    /// The session is locked. Nearly always one or none, which allocates nothing.
+    fn take_all(&self) -> impl Iterator<Item = Waker> + use<> {
+        let (one, rest) = match self.count.load(Ordering::Relaxed) {
+            0 => (None, Vec::new()),
+            1 => (self.take_one().0, Vec::new()),
+            _ => {
+                let mut waiting = self.lock();
+                self.count.store(0, Ordering::Relaxed);
+                (None, mem::take(&mut waiting.wakers))
+            }
         };
-        self.count = 0;
         one.into_iter().chain(rest.into_iter().flatten())
+    }
+
+    fn taken(&self, waker: Option<Waker>) -> Option<Waker> {
+        self.count.fetch_sub(usize::from(waker.is_some()), Ordering::Relaxed);
+        waker
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Waiting> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -211,11 +224,11 @@ impl Wake for Readable {
 
     fn wake_by_ref(self: &Arc<Self>) {
         self.0.unwatch_socket();
-        let mut waiting = self.0.lock();
-        let reader = waiting.readers.take_one();
-        let others = waiting.readers.count > 0 || !waiting.watchers.is_empty();
-        let background = waiting.background.clone().filter(|_| others || reader.is_none());
-        drop(waiting);
+        let (reader, others_wait) = self.0.readers.take_one();
+        let others = self.0.lock();
+        let others_wait = others_wait || reader.is_none() || !others.watchers.is_empty();
+        let background = if others_wait { others.background.clone() } else { None };
+        drop(others);
         wake(reader.into_iter().chain(background));
     }
 }
@@ -230,11 +243,10 @@ impl Wake for Writable {
     fn wake_by_ref(self: &Arc<Self>) {
         // Some transports, TLS for one, read while they write, and then wake the writer for what comes.
         self.0.unwatch_socket();
-        let mut waiting = self.0.lock();
-        let writer = waiting.writers.take_one();
-        let others = waiting.writers.count > 0;
-        let background = waiting.background.clone().filter(|_| others || writer.is_none());
-        drop(waiting);
-        wake(writer.into_iter().chain(background));
+        let (writer, others_wait) = self.0.writers.take_one();
+        if others_wait || writer.is_none() {
+            self.0.wake_background();
+        }
+        wake(writer);
     }
 }

@@ -57,6 +57,12 @@ pub trait Machine: Send + 'static {
     /// The next event.
     fn poll(&mut self) -> Option<Sorted<Self::Ended>>;
 
+    /// Whether it has nothing to say unless more bytes come or a timer goes off, so that it need not be asked.
+    #[inline]
+    fn is_idle(&self) -> bool {
+        false
+    }
+
     /// The next event, bytes having come: [`handle_input`](Self::handle_input) and then [`poll`](Self::poll).
     ///
     /// # Errors
@@ -111,6 +117,11 @@ macro_rules! session {
         #[inline]
         fn poll(&mut self) -> Option<Sorted<Self::Ended>> {
             self.poll_event().map($sorted)
+        }
+
+        #[inline]
+        fn is_idle(&self) -> bool {
+            self.is_idle()
         }
 
         #[inline]

@@ -23,7 +23,6 @@ use crate::{
 pub(crate) struct Shared<M: Machine> {
     state: Mutex<State<M>>,
     pub(crate) interest: Arc<Interest>,
-    now: fn() -> Instant,
 }
 
 impl<M: Machine> Shared<M> {
@@ -33,20 +32,18 @@ impl<M: Machine> Shared<M> {
         transport: Box<dyn Transport>,
         input: BytesMut,
         limits: &Limits,
-        now: fn() -> Instant,
+        clock: fn() -> Instant,
     ) -> Arc<Self> {
         let interest = Arc::new(Interest::default());
-        let state = State::new(machine, transport, input, limits, &interest);
-        Arc::new(Self { state: Mutex::new(state), interest, now })
+        let state = State::new(machine, transport, input, limits, &interest, clock);
+        Arc::new(Self { state: Mutex::new(state), interest })
     }
 
     /// A panic of an application's waker must not take every half with it, so poison is passed over: each method leaves a sound state.
     pub(crate) fn lock(&self) -> MutexGuard<'_, State<M>> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    pub(crate) fn now(&self) -> Instant {
-        (self.now)()
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.forget_time();
+        state
     }
 
     /// Copies what came for a reader to `sink`, as much as is there without waiting. Nothing is the end of the stream.
@@ -81,7 +78,6 @@ impl<M: Machine> Shared<M> {
         index: usize,
         mut take: impl FnMut(&mut Inbound) -> Wants,
     ) -> Poll<io::Result<()>> {
-        let now = self.now();
         let mut state = self.lock();
         let mut got = Got::Nothing;
         loop {
@@ -91,7 +87,7 @@ impl<M: Machine> Shared<M> {
                     break;
                 }
             }
-            if state.parse(now, Some(index)) {
+            if state.parse(Some(index)) {
                 continue;
             }
             if got == Got::Something {
@@ -109,7 +105,7 @@ impl<M: Machine> Shared<M> {
             }
         }
         state.interest.done(Half::Reader(index));
-        state.after(now);
+        state.after();
         Poll::Ready(Ok(()))
     }
 
@@ -120,7 +116,6 @@ impl<M: Machine> Shared<M> {
         index: usize,
         mut write: impl FnMut(&mut M) -> Result<T, WriteError>,
     ) -> Poll<io::Result<T>> {
-        let now = self.now();
         let mut state = self.lock();
         for attempt in 0.. {
             state.check_writable(index)?;
@@ -128,12 +123,12 @@ impl<M: Machine> Shared<M> {
                 Ok(taken) => {
                     state.interest.done(Half::Writer(index));
                     let _ = state.flush();
-                    state.peek(now);
+                    state.peek();
                     return Poll::Ready(Ok(taken));
                 }
                 Err(WriteError::Blocked) => {
                     state.interest.wait(Half::Writer(index), cx.waker());
-                    state.peek(now);
+                    state.peek();
                     // Where all was written there is room, unless the peer has to do something first: then an event tells that it did.
                     if (state.flush().is_pending() && state.is_full()) || attempt > 0 {
                         return Poll::Pending;
@@ -152,7 +147,7 @@ impl<M: Machine> Shared<M> {
             state.interest.wait(Half::Writer(index), cx.waker());
             // Once more: what made room in between woke somebody else.
             if state.flush().is_pending() {
-                state.peek(self.now());
+                state.peek();
                 return Poll::Pending;
             }
             state.interest.done(Half::Writer(index));
@@ -163,39 +158,36 @@ impl<M: Machine> Shared<M> {
 
     /// Runs a command of the session, and sends what it put out.
     pub(crate) fn command<T>(&self, command: impl FnOnce(&mut M, Instant) -> T) -> T {
-        let now = self.now();
         let mut state = self.lock();
+        let now = state.now();
         let result = command(&mut state.machine, now);
         let _ = state.flush();
-        state.after(now);
+        state.after();
         result
     }
 
     /// Frees the index of a stream. The machine forgets it under the same lock, so that nobody gets what was another's.
     pub(crate) fn forget(&self, index: usize, forget: impl FnOnce(&mut M)) {
-        let now = self.now();
         let mut state = self.lock();
         forget(&mut state.machine);
         state.inbound.forget(index);
         let _ = state.flush();
-        state.after(now);
+        state.after();
     }
 
     /// The end of the session, once it came. Reads what is there to read, as far as the readers allow.
     pub(crate) fn poll_ended(&self, cx: &mut Context<'_>) -> Poll<Result<M::Ended, Error>> {
-        let now = self.now();
         let mut state = self.lock();
         state.interest.watch(cx.waker());
-        state.pump(now);
+        state.pump();
         state.ended.clone().map_or(Poll::Pending, Poll::Ready)
     }
 
     /// The end of the session and of the connection under it: everything was written.
     pub(crate) fn poll_closed(&self, cx: &mut Context<'_>) -> Poll<Result<M::Ended, Error>> {
-        let now = self.now();
         let mut state = self.lock();
         state.interest.watch(cx.waker());
-        state.pump(now);
+        state.pump();
         match (&state.transport, &state.ended) {
             (None, Some(ended)) => Poll::Ready(ended.clone()),
             _ => Poll::Pending,
@@ -204,10 +196,9 @@ impl<M: Machine> Shared<M> {
 
     /// The terminal's newest size, if it changed since it was last asked for; `None` at the end of the session.
     pub(crate) fn poll_size(&self, cx: &mut Context<'_>) -> Poll<Option<TerminalSize>> {
-        let now = self.now();
         let mut state = self.lock();
         state.interest.watch(cx.waker());
-        state.pump(now);
+        state.pump();
         match state.size.take() {
             Some(size) => Poll::Ready(Some(size)),
             None if state.ended.is_some() => Poll::Ready(None),
@@ -217,10 +208,9 @@ impl<M: Machine> Shared<M> {
 
     /// The next connection that the peer asks for, with its port; `None` at the end of the session.
     pub(crate) fn poll_connect(&self, cx: &mut Context<'_>) -> Poll<Option<(usize, u16)>> {
-        let now = self.now();
         let mut state = self.lock();
         state.interest.watch(cx.waker());
-        state.pump(now);
+        state.pump();
         match state.connects.pop_front() {
             Some(connect) => Poll::Ready(Some(connect)),
             None if state.ended.is_some() => Poll::Ready(None),

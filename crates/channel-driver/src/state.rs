@@ -57,6 +57,8 @@ pub(crate) struct State<M: Machine> {
     look: Option<Instant>,
     /// Handles that the application holds.
     pub(crate) handles: usize,
+    clock: fn() -> Instant,
+    now: Option<Instant>,
 }
 
 /// How far the peer's byte stream came.
@@ -85,6 +87,7 @@ impl<M: Machine> State<M> {
         input: BytesMut,
         limits: &Limits,
         interest: &Arc<Interest>,
+        clock: fn() -> Instant,
     ) -> Self {
         let (readable, writable) = interest.io_wakers();
         Self {
@@ -105,14 +108,26 @@ impl<M: Machine> State<M> {
             look: None,
             connects: VecDeque::new(),
             handles: 0,
+            clock,
+            now: None,
         }
     }
 
+    /// The time, read once for each time the state is locked, and only where somebody asks: on some machines that costs more than
+    /// all else that a small message does here.
+    pub(crate) fn now(&mut self) -> Instant {
+        *self.now.get_or_insert_with(self.clock)
+    }
+
+    pub(crate) fn forget_time(&mut self) {
+        self.now = None;
+    }
+
     /// Everything that can be done without waiting for anybody: write, read as far as the readers allow, and end.
-    pub(crate) fn pump(&mut self, now: Instant) {
+    pub(crate) fn pump(&mut self) {
         let _ = self.flush();
         for read in 0.. {
-            while self.parse(now, None) {}
+            while self.parse(None) {}
             if self.fill().is_pending() {
                 break;
             }
@@ -124,34 +139,38 @@ impl<M: Machine> State<M> {
         }
         let _ = self.flush();
         // A machine that had to stop until its answers were written may go on with what it holds.
-        while self.parse(now, None) {
+        while self.parse(None) {
             let _ = self.flush();
         }
-        self.after(now);
+        self.after();
     }
 
     /// Reads what is there without waiting, so that a writer notices the end of the session.
-    pub(crate) fn peek(&mut self, now: Instant) {
-        while self.parse(now, None) {}
+    pub(crate) fn peek(&mut self) {
+        while self.parse(None) {}
         if self.ended.is_none() && self.input.is_empty() && self.fill().is_ready() {
-            while self.parse(now, None) {}
+            while self.parse(None) {}
         }
-        self.after(now);
+        self.after();
     }
 
     /// Takes one event out of what was read. Whether there may be another.
     ///
     /// A reader whose unread data reached the limit stops everything that comes behind it, unless it is `wanted` by just this reader, who has
     /// taken all of it.
-    pub(crate) fn parse(&mut self, now: Instant, wanted: Option<usize>) -> bool {
+    pub(crate) fn parse(&mut self, wanted: Option<usize>) -> bool {
         if self.ended.is_some() {
             return false;
         }
         if self.inbound.is_full(wanted) {
-            self.set_reading(now, Reading::Paused);
+            self.set_reading(Reading::Paused);
             return false;
         }
-        self.set_reading(now, Reading::Active);
+        self.set_reading(Reading::Active);
+        if self.input.is_empty() && self.input_end != InputEnd::Reached && self.machine.is_idle() {
+            return false;
+        }
+        let now = self.now();
         let event = match self.machine.next(now, &mut self.input) {
             Ok(None) if self.input_end == InputEnd::Reached => {
                 self.input_end = InputEnd::Told;
@@ -201,9 +220,10 @@ impl<M: Machine> State<M> {
         }
     }
 
-    fn set_reading(&mut self, now: Instant, reading: Reading) {
+    fn set_reading(&mut self, reading: Reading) {
         if self.reading != reading {
             self.reading = reading;
+            let now = self.now();
             self.machine.set_reading(now, reading);
         }
     }
@@ -303,17 +323,17 @@ impl<M: Machine> State<M> {
     }
 
     /// What is due after anything happened.
-    pub(crate) fn after(&mut self, now: Instant) {
+    pub(crate) fn after(&mut self) {
         if self.reading == Reading::Paused && !self.inbound.is_full(None) {
             // Whoever waits for what comes behind the data that was just taken has no waker at the socket.
-            self.set_reading(now, Reading::Active);
+            self.set_reading(Reading::Active);
             self.interest.wake_all();
         }
         if self.ended.is_some() {
             let _ = self.flush();
         }
         if self.look.is_none() && self.interest.is_left_waiting() {
-            self.look = Some(now + LOOK_SOON);
+            self.look = Some(self.now() + LOOK_SOON);
         }
         let due = self.due();
         let earlier = due.is_some_and(|due| self.armed.is_none_or(|armed| due < armed));
@@ -329,12 +349,13 @@ impl<M: Machine> State<M> {
     }
 
     /// The time of a timer came.
-    pub(crate) fn handle_timeout(&mut self, now: Instant) {
+    pub(crate) fn handle_timeout(&mut self) {
         self.look = None;
         self.interest.unwatch_socket();
         if self.ended.is_some() {
             return;
         }
+        let now = self.now();
         if let Err(error) = self.machine.handle_timeout(now) {
             self.end(Err(error.into()));
         }

@@ -146,6 +146,12 @@ impl<S: Side> Session<S> {
         self.event.is_none() && self.phase != Phase::Ended
     }
 
+    /// Whether nothing is to be had from [`next_event`](Self::next_event) unless more input comes: no event waits, no writer, and no end.
+    #[inline]
+    pub fn is_idle(&self) -> bool {
+        self.wants_input() && self.writer == Writer::Free && self.failed.is_none() && !self.link.is_holding()
+    }
+
     /// Bytes came from the peer. Takes what it can from the front of `input` and leaves the rest: the beginning of a frame
     /// header, or what comes behind an event that [`poll_event`](Self::poll_event) has not taken yet.
     ///
