@@ -23,7 +23,9 @@ impl Endpoint {
     /// # Errors
     /// Not such a URL.
     pub fn new(url: &str) -> Result<Self, Error> {
-        let usage = |why: &str| Error::Usage(format!("the server's URL {url:?} {why}"));
+        // A password before the `@` is nobody's to see.
+        let shown = url.rsplit('@').next().unwrap_or_default();
+        let usage = |why: &str| Error::Usage(format!("the server's URL {shown:?} {why}"));
         let uri: Uri = url.parse().map_err(|error| usage(&format!("cannot be read: {error}")))?;
         match uri.scheme() {
             Some(scheme) if *scheme == Scheme::HTTP => {}
@@ -51,6 +53,29 @@ impl Endpoint {
             token: None,
             headers: HeaderMap::new(),
         })
+    }
+
+    /// The server of a URL that a kubelet or a container runtime hands out for one session, `http://127.0.0.1:34567/exec/TOKEN`, and
+    /// the rest of that URL, for [`Client::exec_at`](crate::Client::exec_at) and its like.
+    ///
+    /// # Errors
+    /// Not such a URL. The error does not show the rest: whoever has that has the session.
+    pub fn split_url(url: &str) -> Result<(Self, String), Error> {
+        let Some(authority) = url.find("://").map(|at| at + "://".len()) else {
+            return Err(Error::Usage("the URL must begin with http://".to_owned()));
+        };
+        let (server, path_and_query) = match url[authority..].find(['/', '?', '#']) {
+            Some(length) => url.split_at(authority + length),
+            None => (url, ""),
+        };
+        let endpoint = Self::new(server)?;
+        if matches!(path_and_query, "" | "/") || !path_and_query.starts_with('/') {
+            return Err(Error::Usage(format!("the URL at {server} has no path")));
+        }
+        if !path_and_query.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'#') {
+            return Err(Error::Usage(format!("the URL at {server} is not percent-encoded")));
+        }
+        Ok((endpoint, path_and_query.to_owned()))
     }
 
     /// Authenticates with a bearer token.

@@ -36,7 +36,7 @@ use std::{
 };
 
 use bytes::BytesMut;
-use channel_driver::runtime::{Accept, Runtime, Timer, Transport};
+use channel_driver::runtime::{Accept, Runtime, Timer, Transport as Stream};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::{TcpListener, TcpStream},
@@ -46,7 +46,7 @@ use tokio::{
 pub use channel_driver::{Connection, EndOfStdin, Endpoint, Error, Listener, ListenerState, Output, Session};
 pub use channel_proto::{
     BearerToken, CloseReason, HeartbeatConfig, Limits, Outcome, PodRequest, SessionConfig, Status, Streams,
-    Subprotocol, TerminalSize,
+    Subprotocol, TerminalSize, Transport, upgrade::Fallback,
 };
 
 /// A client of one API server.
@@ -143,7 +143,7 @@ impl Timer for TokioTimer {
 #[derive(Debug)]
 pub struct Io<T>(pub T);
 
-impl<T: AsyncRead + AsyncWrite + Send + Unpin + 'static> Transport for Io<T> {
+impl<T: AsyncRead + AsyncWrite + Send + Unpin + 'static> Stream for Io<T> {
     fn poll_read(&mut self, cx: &mut Context<'_>, buf: &mut BytesMut) -> Poll<io::Result<usize>> {
         // Reads into spare capacity as it is, without zeroing it; the limit keeps it from growing the buffer.
         let spare = buf.capacity() - buf.len();

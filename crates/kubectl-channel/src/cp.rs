@@ -10,10 +10,13 @@ mod safe_path;
 mod unpack;
 mod upload;
 
+use channel_proto::Service;
+
 use self::{location::Location, remote::Remote};
 use crate::{
     cli::CpFlags,
     exit::{Exit, Failure},
+    plan::Plan,
     signals::Signals,
     target::Target,
 };
@@ -45,12 +48,14 @@ pub(crate) async fn cp(flags: CpFlags) -> Result<Exit, Failure> {
 }
 
 async fn remote(flags: &CpFlags, namespace: Option<String>, pod: &str) -> Result<Remote, Failure> {
-    let mut target = match flags.embedded {
+    let target = match flags.embedded {
         true => Target::embedded(&flags.connection).await?,
         false => Target::in_cluster(&flags.server, &flags.connection, pod)?,
     };
-    if let Some(namespace) = namespace {
-        target.namespace = namespace;
-    }
-    Ok(Remote::new(target, flags.container.clone()))
+    let target = match namespace {
+        Some(namespace) => target.in_namespace(namespace),
+        None => target,
+    };
+    let plan = Plan::of(&flags.connection.upgrade, Service::RemoteCommand)?;
+    Ok(Remote::new(target, flags.container.clone(), plan))
 }

@@ -1,6 +1,6 @@
 //! From flags and environment to a server: the place where kubeconfig and TLS will come in.
 
-use std::{env, fs, io::Read, path::Path};
+use std::{env, fmt, fs, io::Read, path::Path};
 
 use channel_tokio::{BearerToken, Endpoint};
 
@@ -23,11 +23,41 @@ pub(crate) fn resolve(flags: &ServerFlags) -> Result<Endpoint, Failure> {
     let Some(server) = flags.server.clone().or_else(|| variable(SERVER)) else {
         return Err(Failure::usage(NO_SERVER));
     };
-    let endpoint = Endpoint::new(&server)?;
-    Ok(match token(&flags.token)? {
+    Ok(authenticated(Endpoint::new(&server)?, token(&flags.token)?))
+}
+
+/// A URL that a container runtime or a kubelet hands out. Whoever knows it has the session, so it is shown to nobody.
+#[derive(Clone)]
+pub(crate) struct StreamingUrl(String);
+
+impl StreamingUrl {
+    pub(crate) fn new(url: impl Into<String>) -> Self {
+        Self(url.into())
+    }
+
+    /// Its server, and its path and query.
+    ///
+    /// # Errors
+    /// It is no such URL, or the token cannot be used.
+    pub(crate) fn resolve(&self, flags: &TokenFlags) -> Result<(Endpoint, String), Failure> {
+        let (endpoint, path_and_query) = Endpoint::split_url(&self.0)?;
+        // The environment's token is that of the API server.
+        let token = checked(given(flags)?)?;
+        Ok((authenticated(endpoint, token), path_and_query))
+    }
+}
+
+impl fmt::Debug for StreamingUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("StreamingUrl(…)")
+    }
+}
+
+fn authenticated(endpoint: Endpoint, token: Option<BearerToken>) -> Endpoint {
+    match token {
         Some(token) => endpoint.token(token.secret()),
         None => endpoint,
-    })
+    }
 }
 
 const NO_SERVER: &str = "no server given. For a cluster, run `kubectl proxy` and say \
@@ -39,11 +69,19 @@ const NO_SERVER: &str = "no server given. For a cluster, run `kubectl proxy` and
 /// # Errors
 /// The file cannot be read, or what it holds is no token.
 pub(crate) fn token(flags: &TokenFlags) -> Result<Option<BearerToken>, Failure> {
-    let token = match (&flags.token, &flags.token_file) {
-        (Some(token), _) => Some(token.clone()),
-        (None, Some(file)) => Some(read_token(file)?),
-        (None, None) => variable(TOKEN).map(BearerToken::new),
-    };
+    checked(given(flags)?.or_else(|| variable(TOKEN).map(BearerToken::new)))
+}
+
+/// The token that the flags give.
+fn given(flags: &TokenFlags) -> Result<Option<BearerToken>, Failure> {
+    match (&flags.token, &flags.token_file) {
+        (Some(token), _) => Ok(Some(token.clone())),
+        (None, Some(file)) => read_token(file).map(Some),
+        (None, None) => Ok(None),
+    }
+}
+
+fn checked(token: Option<BearerToken>) -> Result<Option<BearerToken>, Failure> {
     match &token {
         Some(token) if !is_sendable(token) => {
             Err(Failure::usage("the token is empty, or has characters in it that no token has"))

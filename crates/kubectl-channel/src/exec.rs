@@ -7,6 +7,7 @@ use std::{
     io,
 };
 
+use channel_proto::Service;
 use channel_tokio::{EndOfStdin, Error, Session, Stdin, Subprotocol, TerminalSize};
 use signal_hook::consts::SIGPIPE;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -14,6 +15,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use crate::{
     cli::{AttachFlags, ExecFlags, SessionFlags},
     exit::{self, Exit, Failure},
+    plan::{Plan, planned},
     signals::{self, Signals},
     streams::{copy, feed},
     target::{Target, pod_name},
@@ -23,15 +25,13 @@ use crate::{
 /// What exec and attach ask for alike.
 macro_rules! ask {
     ($request:expr, $flags:expr, $terminal:expr) => {{
-        let mut request = $request.stdout();
+        let plan = Plan::of(&$flags.connection.upgrade, Service::RemoteCommand)?;
+        let mut request = planned!($request.stdout(), &plan);
         if let Some(container) = &$flags.container {
             request = request.container(container);
         }
         if $flags.stdin {
             request = request.stdin();
-        }
-        if !$flags.subprotocols.is_empty() {
-            request = request.offer($flags.subprotocols.iter().copied());
         }
         match $terminal {
             Some(LocalTerminal { size, .. }) => request.tty(*size),
@@ -45,33 +45,41 @@ pub(crate) async fn exec(flags: ExecFlags) -> Result<Exit, Failure> {
     let name = check(&flags)?;
     let signals = Signals::listen()?;
     let (server, connection) = (&flags.server, &flags.session.connection);
-    let target = match flags.embedded {
-        true => Target::embedded(connection).await?,
-        false => Target::in_cluster(server, connection, name)?,
+    let target = match &flags.url.url {
+        Some(url) => Target::at(url, server, connection)?,
+        None if flags.embedded => Target::embedded(connection).await?,
+        None => Target::in_cluster(server, connection, name)?,
     };
     let (command, flags) = (&flags.command, &flags.session);
     let terminal = LocalTerminal::wanted(flags)?;
-    let request = target.client.exec(&target.namespace, &target.pod).command(command);
+    let request = target.exec().command(command);
     run(ask!(request, flags, &terminal).start(), flags, terminal, signals).await
 }
 
 /// Attaches to what runs.
 pub(crate) async fn attach(flags: AttachFlags) -> Result<Exit, Failure> {
     let signals = Signals::listen()?;
-    let target = Target::in_cluster(&flags.server, &flags.session.connection, pod_name(&flags.pod)?)?;
+    let (server, connection) = (&flags.server, &flags.session.connection);
+    let target = match &flags.url.url {
+        Some(url) => Target::at(url, server, connection)?,
+        None => Target::in_cluster(server, connection, pod_name(flags.pod.as_deref().unwrap_or_default())?)?,
+    };
     let flags = &flags.session;
     let terminal = LocalTerminal::wanted(flags)?;
     if terminal.is_some() {
         flags.connection.verbosity().hint("If you don't see a command prompt, try pressing enter.");
     }
-    let request = target.client.attach(&target.namespace, &target.pod);
-    run(ask!(request, flags, &terminal).start(), flags, terminal, signals).await
+    run(ask!(target.attach(), flags, &terminal).start(), flags, terminal, signals).await
 }
 
 /// The name of the pod, if there is one to name.
 fn check(flags: &ExecFlags) -> Result<&str, Failure> {
     let usage = |what: &str| Err(Failure::usage(what));
     match flags.pod.as_deref() {
+        pod if flags.url.url.is_some() => match pod.is_none() && flags.command.is_empty() {
+            true => Ok(""),
+            false => usage("--url has neither POD nor COMMAND: the URL stands for both"),
+        },
         Some(_) if flags.embedded => usage("--embedded has no POD: the command goes after `--`"),
         None if !flags.embedded => usage("no POD given: exec POD -- COMMAND, or exec --embedded -- COMMAND"),
         Some(_) if !flags.stray.is_empty() => usage("the command goes after `--`: exec POD -- COMMAND"),

@@ -89,21 +89,23 @@ impl Failure {
 
 impl From<Error> for Failure {
     fn from(error: Error) -> Self {
-        let code = match &error {
-            Error::Usage(_) => USAGE,
-            Error::Connect { .. } => NO_CONNECTION,
-            Error::Refused(_) => REFUSED,
-            Error::Protocol(error) if error.fault() == Fault::Caller => USAGE,
-            Error::Protocol(_) => PROTOCOL,
-            _ => NO_STATUS,
-        };
         let mut message = error.to_string();
-        if let Error::Refused(refusal) = &error
-            && refusal.status == 401
-        {
+        if error.refusal().is_some_and(|refusal| refusal.status == 401) {
             message.push_str(" (is the token right?)");
         }
-        Self { code, message }
+        Self { code: code_of(&error), message }
+    }
+}
+
+fn code_of(error: &Error) -> u8 {
+    match error {
+        Error::Usage(_) => USAGE,
+        Error::Connect { .. } => NO_CONNECTION,
+        Error::Refused(_) => REFUSED,
+        Error::FellBack { error, .. } => code_of(error),
+        Error::Protocol(error) if error.fault() == Fault::Caller => USAGE,
+        Error::Protocol(_) => PROTOCOL,
+        _ => NO_STATUS,
     }
 }
 

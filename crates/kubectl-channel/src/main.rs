@@ -7,6 +7,7 @@ mod cp;
 mod endpoint;
 mod exec;
 mod exit;
+mod plan;
 mod port_forward;
 mod serve;
 mod signals;

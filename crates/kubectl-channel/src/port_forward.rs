@@ -8,7 +8,8 @@ use std::{
     net::SocketAddr,
 };
 
-use channel_tokio::{Error, Forward, Listener};
+use channel_proto::Service;
+use channel_tokio::{Error, Forward, Listener, Subprotocol};
 use signal_hook::consts::SIGPIPE;
 
 use self::{
@@ -18,6 +19,7 @@ use self::{
 use crate::{
     cli::PortForwardFlags,
     exit::{self, Exit, Failure},
+    plan::{Plan, planned},
     signals::Signals,
     target::{Target, pod_name},
 };
@@ -27,15 +29,24 @@ pub(crate) async fn port_forward(flags: PortForwardFlags) -> Result<Exit, Failur
     let (pod, ports) = pod_and_ports(&flags)?;
     let addresses = Address::parse_all(&flags.address)?;
     let mut signals = Signals::listen()?;
-    let target = match flags.embedded {
-        true => Target::embedded(&flags.connection).await?,
-        false => Target::in_cluster(&flags.server, &flags.connection, pod)?,
+    let plan = Plan::of(&flags.connection.upgrade, Service::PortForward)?;
+    let target = match &flags.url.url {
+        Some(url) => Target::at(url, &flags.server, &flags.connection)?,
+        None if flags.embedded => Target::embedded(&flags.connection).await?,
+        None => Target::in_cluster(&flags.server, &flags.connection, pod)?,
     };
-    let start = target.client.port_forward(&target.namespace, &target.pod);
+    let request = target.port_forward().connections(flags.connections.into());
+    let request = planned!(request.ports(ports.iter().map(|port| port.remote)), &plan);
     let forward = tokio::select! {
-        forward = start.connections(flags.connections.into()).start() => forward?,
+        forward = request.start() => forward?,
         signal = signals.next() => return Ok(Exit::Signal(signal)),
     };
+    if !matches!(forward.subprotocol(), Subprotocol::Tunnel | Subprotocol::PortForward) {
+        exit::warn(format_args!(
+            "over {} a port has one connection at a time, which ends as soon as either side ends its half",
+            forward.subprotocol()
+        ));
+    }
     let locals = listen(&forward, &ports, &addresses).await?;
     if locals.iter().try_for_each(Local::announce).is_err() {
         return Ok(Exit::Signal(SIGPIPE));
@@ -48,13 +59,17 @@ pub(crate) async fn port_forward(flags: PortForwardFlags) -> Result<Exit, Failur
 
 /// The name of the pod, if there is one to name, and the ports.
 fn pod_and_ports(flags: &PortForwardFlags) -> Result<(&str, Vec<Port>), Failure> {
+    let has_no_pod = flags.embedded || flags.url.url.is_some();
     let (pod, ports) = match flags.pod_and_ports.split_first() {
-        _ if flags.embedded => ("", &flags.pod_and_ports[..]),
+        _ if has_no_pod => ("", &flags.pod_and_ports[..]),
         Some((pod, ports)) => (pod_name(pod)?, ports),
         None => ("", &[][..]),
     };
     match ports.iter().map(|port| port.parse()).collect::<Result<Vec<_>, String>>() {
-        Err(error) if flags.embedded => Err(Failure::usage(format!("{error} (--embedded has no POD)"))),
+        Err(error) if has_no_pod => {
+            let flag = if flags.embedded { "--embedded" } else { "--url" };
+            Err(Failure::usage(format!("{error} ({flag} has no POD)")))
+        }
         Err(error) => Err(Failure::usage(error)),
         Ok(ports) if ports.is_empty() => {
             Err(Failure::usage("no port given: port-forward POD [LOCAL:]REMOTE..., as in `web-0 8080:80`"))

@@ -1,21 +1,28 @@
 //! The pod that a command is about: one of a cluster, or one in this process.
 
 use channel_pod::Pod;
-use channel_tokio::{Client, Endpoint};
+use channel_tokio::{Attach, Client, Endpoint, Exec, PortForward};
 
 use crate::{
     cli::{ConnectionFlags, ServerFlags},
-    endpoint,
+    endpoint::{self, StreamingUrl},
     exit::Failure,
 };
 
 /// A pod, and a client of the server that has it.
 pub(crate) struct Target {
-    pub(crate) client: Client,
-    pub(crate) namespace: String,
-    pub(crate) pod: String,
+    client: Client,
+    place: Place,
     /// One of our own, which lives as long as this.
     _embedded: Option<Pod>,
+}
+
+/// Where to ask for it.
+enum Place {
+    /// In the paths of an API server.
+    Pod { namespace: String, pod: String },
+    /// At a path and query that stands for it.
+    At(String),
 }
 
 impl Target {
@@ -26,7 +33,18 @@ impl Target {
         pod: &str,
     ) -> Result<Self, Failure> {
         let client = client(endpoint::resolve(server)?, connection);
-        Ok(Self { client, namespace: connection.namespace.clone(), pod: pod.to_owned(), _embedded: None })
+        let place = Place::Pod { namespace: connection.namespace.clone(), pod: pod.to_owned() };
+        Ok(Self { client, place, _embedded: None })
+    }
+
+    /// What a URL stands for.
+    pub(crate) fn at(
+        url: &StreamingUrl,
+        server: &ServerFlags,
+        connection: &ConnectionFlags,
+    ) -> Result<Self, Failure> {
+        let (endpoint, path_and_query) = url.resolve(&server.token)?;
+        Ok(Self { client: client(endpoint, connection), place: Place::At(path_and_query), _embedded: None })
     }
 
     /// A pod in this process.
@@ -36,10 +54,38 @@ impl Target {
             started.map_err(|error| Failure::local(format!("cannot start the embedded pod: {error}")))?;
         Ok(Self {
             client: client(Endpoint::new(&pod.url())?.token(pod.token()), connection),
-            namespace: pod.namespace().to_owned(),
-            pod: pod.name().to_owned(),
+            place: Place::Pod { namespace: pod.namespace().to_owned(), pod: pod.name().to_owned() },
             _embedded: Some(pod),
         })
+    }
+
+    /// In another namespace.
+    pub(crate) fn in_namespace(mut self, other: String) -> Self {
+        if let Place::Pod { namespace, .. } = &mut self.place {
+            *namespace = other;
+        }
+        self
+    }
+
+    pub(crate) fn exec(&self) -> Exec {
+        match &self.place {
+            Place::Pod { namespace, pod } => self.client.exec(namespace, pod),
+            Place::At(path_and_query) => self.client.exec_at(path_and_query),
+        }
+    }
+
+    pub(crate) fn attach(&self) -> Attach {
+        match &self.place {
+            Place::Pod { namespace, pod } => self.client.attach(namespace, pod),
+            Place::At(path_and_query) => self.client.attach_at(path_and_query),
+        }
+    }
+
+    pub(crate) fn port_forward(&self) -> PortForward {
+        match &self.place {
+            Place::Pod { namespace, pod } => self.client.port_forward(namespace, pod),
+            Place::At(path_and_query) => self.client.port_forward_at(path_and_query),
+        }
     }
 }
 

@@ -7,8 +7,11 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 use channel_tokio::{BearerToken, HeartbeatConfig, Subprotocol};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use self::values::{address, heartbeat, name, seconds, subprotocol, token};
-use crate::exit::{self, Verbosity};
+use self::values::{address, heartbeat, name, seconds, served_subprotocol, subprotocol, token, url};
+use crate::{
+    endpoint::StreamingUrl,
+    exit::{self, Verbosity},
+};
 
 /// exec, attach, port-forward and cp with Kubernetes pods: all of it whole, and no success that the server did not report.
 #[derive(Debug, Parser)]
@@ -23,15 +26,19 @@ pub(crate) enum Command {
     /// Run a command in a container.
     #[command(after_long_help = exit::HELP, override_usage = "\
         kubectl-channel exec POD [OPTIONS] -- COMMAND [ARGS]...\n       \
-        kubectl-channel exec --embedded [OPTIONS] -- COMMAND [ARGS]...")]
+        kubectl-channel exec --embedded [OPTIONS] -- COMMAND [ARGS]...\n       \
+        kubectl-channel exec --url URL [OPTIONS]")]
     Exec(ExecFlags),
     /// Attach to the main process of a container.
-    #[command(after_long_help = exit::HELP)]
+    #[command(after_long_help = exit::HELP, override_usage = "\
+        kubectl-channel attach POD [OPTIONS]\n       \
+        kubectl-channel attach --url URL [OPTIONS]")]
     Attach(AttachFlags),
     /// Forward local ports to ports of a pod.
     #[command(name = "port-forward", after_long_help = exit::HELP, override_usage = "\
         kubectl-channel port-forward POD [OPTIONS] [LOCAL:]REMOTE...\n       \
-        kubectl-channel port-forward --embedded [OPTIONS] [LOCAL:]REMOTE...")]
+        kubectl-channel port-forward --embedded [OPTIONS] [LOCAL:]REMOTE...\n       \
+        kubectl-channel port-forward --url URL [OPTIONS] [LOCAL:]REMOTE...")]
     PortForward(PortForwardFlags),
     /// Copy a file or a directory to a pod, or from one.
     #[command(after_long_help = exit::HELP)]
@@ -49,8 +56,10 @@ pub(crate) struct ExecFlags {
     #[arg(hide = true)]
     pub(crate) stray: Vec<String>,
     /// Start a pod in this process, on a free port of 127.0.0.1, and run the command in there.
-    #[arg(long, conflicts_with_all = ["server", "token", "token_file", "namespace", "container"])]
+    #[arg(long, conflicts_with_all = ["server", "token", "token_file", "namespace", "container", "url"])]
     pub(crate) embedded: bool,
+    #[command(flatten)]
+    pub(crate) url: UrlFlags,
     #[command(flatten)]
     pub(crate) session: SessionFlags,
     #[command(flatten)]
@@ -63,7 +72,10 @@ pub(crate) struct ExecFlags {
 #[derive(Debug, Args)]
 pub(crate) struct AttachFlags {
     /// The pod.
-    pub(crate) pod: String,
+    #[arg(required_unless_present = "url", conflicts_with = "url")]
+    pub(crate) pod: Option<String>,
+    #[command(flatten)]
+    pub(crate) url: UrlFlags,
     #[command(flatten)]
     pub(crate) session: SessionFlags,
     #[command(flatten)]
@@ -74,7 +86,7 @@ pub(crate) struct AttachFlags {
 #[derive(Debug, Args)]
 pub(crate) struct SessionFlags {
     /// The container; may be left out when the pod has but one.
-    #[arg(short, long)]
+    #[arg(short, long, conflicts_with = "url")]
     pub(crate) container: Option<String>,
     /// Pass stdin on.
     #[arg(short = 'i', long)]
@@ -86,10 +98,6 @@ pub(crate) struct SessionFlags {
     /// after it is lost, and so is the exit code.
     #[arg(long)]
     pub(crate) lossy_stdin_end: bool,
-    /// Offer this WebSocket subprotocol; may be repeated, best first. v5.channel.k8s.io (or v5), v4.channel.k8s.io,
-    /// channel.k8s.io, v4.base64.channel.k8s.io, base64.channel.k8s.io, or none [default: v5, v4]
-    #[arg(long = "subprotocol", value_name = "NAME", value_parser = subprotocol)]
-    pub(crate) subprotocols: Vec<Subprotocol>,
     #[command(flatten)]
     pub(crate) connection: ConnectionFlags,
 }
@@ -106,8 +114,10 @@ pub(crate) struct PortForwardFlags {
     #[arg(long, value_name = "N", default_value = "1", value_parser = clap::value_parser!(u8).range(1..=64))]
     pub(crate) connections: u8,
     /// Start a pod in this process, and forward to ports of this machine. There is no POD then.
-    #[arg(long, conflicts_with_all = ["server", "token", "token_file", "namespace"])]
+    #[arg(long, conflicts_with_all = ["server", "token", "token_file", "namespace", "url"])]
     pub(crate) embedded: bool,
+    #[command(flatten)]
+    pub(crate) url: UrlFlags,
     #[command(flatten)]
     pub(crate) connection: ConnectionFlags,
     #[command(flatten)]
@@ -147,12 +157,43 @@ pub(crate) struct ConnectionFlags {
     /// How long connecting may take.
     #[arg(long, value_name = "SECONDS", default_value = "30", value_parser = seconds)]
     pub(crate) connect_timeout: Duration,
+    #[command(flatten)]
+    pub(crate) upgrade: UpgradeFlags,
 }
 
 impl ConnectionFlags {
     pub(crate) fn verbosity(&self) -> Verbosity {
         if self.quiet { Verbosity::Quiet } else { Verbosity::Normal }
     }
+}
+
+/// What to ask the server for. What is said here is asked for, and nothing else.
+#[derive(Debug, Args)]
+pub(crate) struct UpgradeFlags {
+    /// Ask for this, and for nothing else when it is refused [default: websocket, and then what the refusal leaves to try]
+    #[arg(long, value_name = "TRANSPORT")]
+    pub(crate) transport: Option<TransportName>,
+    /// Offer this subprotocol, and nothing else when it is refused; may be repeated, best first. For exec, attach and cp:
+    /// v5.channel.k8s.io (or v5), v4.channel.k8s.io, channel.k8s.io, v4.base64.channel.k8s.io, base64.channel.k8s.io, or none; over
+    /// SPDY also v3.channel.k8s.io and v2.channel.k8s.io [default: v5, v4]. For port-forward: SPDY/3.1+portforward.k8s.io (or tunnel),
+    /// v4.channel.k8s.io, v4.base64.channel.k8s.io, or none; over SPDY portforward.k8s.io [default: tunnel]
+    #[arg(long = "subprotocol", value_name = "NAME", value_parser = subprotocol)]
+    pub(crate) subprotocols: Vec<Subprotocol>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum TransportName {
+    Websocket,
+    Spdy,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct UrlFlags {
+    /// Ask at this URL, http://HOST:PORT/exec/TOKEN for one, which a container runtime or a kubelet handed out. It stands for the pod
+    /// and all that was asked for there, so say the same of stdin, terminal and ports here. No token is sent there but that of --token and
+    /// --token-file.
+    #[arg(long, value_parser = url, conflicts_with_all = ["server", "namespace"])]
+    pub(crate) url: Option<StreamingUrl>,
 }
 
 #[derive(Debug, Args)]
@@ -198,8 +239,8 @@ pub(crate) struct ServeFlags {
     /// The main process runs on a terminal.
     #[arg(short, long, requires = "command")]
     pub(crate) tty: bool,
-    /// Speak only this subprotocol, to be like an older server; may be repeated.
-    #[arg(long = "subprotocol", value_name = "NAME", value_parser = subprotocol)]
+    /// Speak only this subprotocol in exec and attach, to be like an older server; may be repeated.
+    #[arg(long = "subprotocol", value_name = "NAME", value_parser = served_subprotocol)]
     pub(crate) subprotocols: Vec<Subprotocol>,
     /// How to tell where it is.
     #[arg(short, long, default_value = "text")]

@@ -6,21 +6,49 @@ use std::{
     time::Duration,
 };
 
-use channel_tokio::{BearerToken, HeartbeatConfig, Subprotocol};
+use channel_proto::Service;
+use channel_tokio::{BearerToken, HeartbeatConfig, Subprotocol, Transport};
+
+use crate::endpoint::StreamingUrl;
 
 pub(super) fn token(value: &str) -> Result<BearerToken, Infallible> {
     Ok(BearerToken::new(value))
 }
 
+pub(super) fn url(value: &str) -> Result<StreamingUrl, Infallible> {
+    Ok(StreamingUrl::new(value))
+}
+
+/// Any that a client can offer.
 pub(super) fn subprotocol(value: &str) -> Result<Subprotocol, String> {
-    let short = || Subprotocol::from_name(&format!("{value}.channel.k8s.io"));
-    match value {
-        "none" => Ok(Subprotocol::Unnamed),
-        _ => Subprotocol::from_name(value).or_else(short).ok_or_else(|| {
-            let known = Subprotocol::NAMED.map(Subprotocol::name).join(", ");
-            format!("it is none of {known}, none")
-        }),
+    subprotocol_of(&[Service::RemoteCommand, Service::PortForward], value)
+}
+
+/// One of exec and attach.
+pub(super) fn served_subprotocol(value: &str) -> Result<Subprotocol, String> {
+    subprotocol_of(&[Service::RemoteCommand], value)
+}
+
+fn subprotocol_of(services: &[Service], value: &str) -> Result<Subprotocol, String> {
+    let mut known: Vec<Subprotocol> = Vec::new();
+    for service in services {
+        for transport in [Transport::WebSocket, Transport::Spdy] {
+            let spoken = Subprotocol::spoken(*service, transport).iter();
+            known.extend(spoken.filter(|subprotocol| **subprotocol != Subprotocol::Unnamed));
+        }
     }
+    let long = match value {
+        "none" => return Ok(Subprotocol::Unnamed),
+        "tunnel" => Subprotocol::Tunnel.name(),
+        value => value,
+    };
+    let is_meant = |name: &str| name == long || name.strip_suffix(".channel.k8s.io") == Some(long);
+    known.iter().copied().find(|subprotocol| is_meant(subprotocol.name())).ok_or_else(|| {
+        let mut names: Vec<_> = known.iter().map(|subprotocol| subprotocol.name()).collect();
+        names.sort_unstable();
+        names.dedup();
+        format!("it is none of {}, none", names.join(", "))
+    })
 }
 
 pub(super) fn heartbeat(value: &str) -> Result<HeartbeatConfig, String> {
@@ -66,7 +94,13 @@ mod tests {
         assert_eq!(subprotocol("v4.base64.channel.k8s.io"), Ok(Subprotocol::V4Base64));
         assert_eq!(subprotocol("channel.k8s.io"), Ok(Subprotocol::V1));
         assert_eq!(subprotocol("none"), Ok(Subprotocol::Unnamed));
+        assert_eq!(subprotocol("v3"), Ok(Subprotocol::V3));
+        assert_eq!(subprotocol("tunnel"), Ok(Subprotocol::Tunnel));
+        assert_eq!(subprotocol("SPDY/3.1+portforward.k8s.io"), Ok(Subprotocol::Tunnel));
+        assert_eq!(subprotocol("portforward.k8s.io"), Ok(Subprotocol::PortForward));
         assert!(subprotocol("V5").is_err() && subprotocol("").is_err());
+        assert_eq!(served_subprotocol("v3"), Ok(Subprotocol::V3));
+        assert!(served_subprotocol("tunnel").is_err());
     }
 
     #[test]

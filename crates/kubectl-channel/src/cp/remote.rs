@@ -1,8 +1,12 @@
 //! The pod's side of a copy: the few programs that it must have.
 
-use channel_tokio::{Exec, Outcome, Session, Stdout, Subprotocol};
+use channel_tokio::{Exec, Outcome, Session, Stdout, Subprotocol, Transport};
 
-use crate::{exit::Failure, target::Target};
+use crate::{
+    exit::Failure,
+    plan::{Plan, planned},
+    target::Target,
+};
 
 /// More of what a program says on stderr is dropped.
 const MESSAGE: usize = 4096;
@@ -11,16 +15,16 @@ const MESSAGE: usize = 4096;
 pub(super) struct Remote {
     target: Target,
     container: Option<String>,
+    plan: Option<Plan>,
 }
 
 impl Remote {
-    pub(super) fn new(target: Target, container: Option<String>) -> Self {
-        Self { target, container }
+    pub(super) fn new(target: Target, container: Option<String>, plan: Option<Plan>) -> Self {
+        Self { target, container, plan }
     }
 
     pub(super) fn exec(&self, command: &[&str]) -> Exec {
-        let exec = self.target.client.exec(&self.target.namespace, &self.target.pod);
-        let exec = exec.command(command.iter().copied());
+        let exec = planned!(self.target.exec().command(command.iter().copied()), &self.plan);
         match &self.container {
             Some(container) => exec.container(container),
             None => exec,
@@ -30,25 +34,37 @@ impl Remote {
     /// Runs a program that must succeed.
     pub(super) async fn run(&self, program: &'static str, arguments: &[&str]) -> Result<(), Failure> {
         let command = [&[program], arguments].concat();
-        let (_, end) = end(program, self.exec(&command).stderr().start().await?).await?;
-        end.check()
+        end(program, self.exec(&command).stderr().start().await?).await?.check()
     }
 
-    /// Whether there is such a directory; and with what subprotocol one talks to the pod.
-    pub(super) async fn is_directory(&self, path: &str) -> Result<(bool, Subprotocol), Failure> {
+    /// Whether there is such a directory; and how one talks to the pod.
+    pub(super) async fn is_directory(&self, path: &str) -> Result<(bool, Spoken), Failure> {
         let session = self.exec(&["test", "-d", path]).stderr().start().await?;
-        let (subprotocol, end) = end("test", session).await?;
+        let spoken = Spoken::by(&session);
+        let end = end("test", session).await?;
         match end.outcome {
-            Outcome::Exited(1) => Ok((false, subprotocol)),
-            _ => end.check().map(|()| (true, subprotocol)),
+            Outcome::Exited(1) => Ok((false, spoken)),
+            _ => end.check().map(|()| (true, spoken)),
         }
     }
 }
 
-async fn end(program: &'static str, mut session: Session) -> Result<(Subprotocol, End), Failure> {
-    let subprotocol = session.subprotocol();
+/// How one talks to the pod.
+#[derive(Clone, Copy)]
+pub(super) struct Spoken {
+    pub(super) transport: Transport,
+    pub(super) subprotocol: Subprotocol,
+}
+
+impl Spoken {
+    pub(super) fn by(session: &Session) -> Self {
+        Self { transport: session.transport(), subprotocol: session.subprotocol() }
+    }
+}
+
+async fn end(program: &'static str, mut session: Session) -> Result<End, Failure> {
     let said = said(session.stderr.take()).await;
-    Ok((subprotocol, End { program, outcome: session.outcome().await?, said }))
+    Ok(End { program, outcome: session.outcome().await?, said })
 }
 
 /// How a program in the pod ended.

@@ -3,7 +3,7 @@
 use std::{future::poll_fn, io, path::Path, time::Duration};
 
 use bytes::Bytes;
-use channel_tokio::{EndOfStdin, Stdin, Subprotocol};
+use channel_tokio::{EndOfStdin, Stdin};
 use tokio::{sync::mpsc, task::spawn_blocking, time::timeout};
 
 use super::{
@@ -11,7 +11,7 @@ use super::{
     pack::Tree,
     pipe,
     progress::Progress,
-    remote::{End, Remote, said},
+    remote::{End, Remote, Spoken, said},
 };
 use crate::{
     exit::{self, Exit, Failure, Verbosity},
@@ -103,8 +103,8 @@ impl Upload<'_> {
     async fn place(&self, is_directory: bool) -> Result<Place, Failure> {
         // What begins with `-` would be an option.
         let to = if self.to.starts_with('-') { join(".", &self.to) } else { self.to.clone() };
-        let (exists, subprotocol) = self.remote.is_directory(&to).await?;
-        check(subprotocol)?;
+        let (exists, spoken) = self.remote.is_directory(&to).await?;
+        check(spoken)?;
         let place = match &self.name {
             Some(name) if exists => {
                 let path = join(&to, name);
@@ -133,7 +133,7 @@ impl Upload<'_> {
     ) -> Result<(), Failure> {
         let command = ["tar", "xpf", "-", "-C", directory];
         let mut session = self.remote.exec(&command).stdin().stderr().start().await?;
-        check(session.subprotocol())?;
+        check(Spoken::by(&session))?;
         let (from, progress) = (from.to_owned(), progress.clone());
         let (writer, archive) = pipe::writer();
         let packed = spawn_blocking(move || tree.pack(&from, &name, writer, &progress));
@@ -170,12 +170,13 @@ enum Sent {
 }
 
 /// Without an end of stdin, tar would wait for ever.
-fn check(subprotocol: Subprotocol) -> Result<(), Failure> {
-    if subprotocol.can_half_close() {
+fn check(Spoken { transport, subprotocol }: Spoken) -> Result<(), Failure> {
+    if subprotocol.can_half_close_over(transport) {
         return Ok(());
     }
     Err(Failure::local(format!(
-        "the server speaks {subprotocol}, which cannot end stdin: nothing can be copied to its pods. It takes v5.channel.k8s.io"
+        "the server speaks {subprotocol}, which cannot end stdin over {transport}: nothing can be copied to its pods. It takes \
+         v5.channel.k8s.io or --transport spdy"
     )))
 }
 
