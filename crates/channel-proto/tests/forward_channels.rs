@@ -93,6 +93,17 @@ fn a_client_cannot_end_one_direction_and_is_told_so() {
     assert_eq!(pair.server.ends(id), ["end"]);
 }
 
+// Holds PFW-13.
+#[test]
+fn what_is_over_has_no_direction_to_end() {
+    let mut pair = Pair::over_channels(&[80], Subprotocol::V4, usize::MAX);
+    let id = pair.connect(80);
+    pair.settle();
+    pair.server.forward.fail_connection(id, "nobody listens");
+    pair.settle();
+    assert_eq!(pair.client.forward.finish(id), Err(ForwardError::Gone));
+}
+
 // Holds PFW-4, PFW-14, PFW-17.
 #[test]
 fn a_port_fails_alone_and_says_why() {

@@ -341,8 +341,11 @@ impl OverChannels {
     pub(super) fn finish(&mut self, id: ConnectionId) -> Result<(), ForwardError> {
         let server = self.role == Role::Server;
         let port = self.port(id).ok_or(ForwardError::Gone)?;
-        if !server {
-            return Err(ForwardError::NoHalfClose);
+        match port.is_over() {
+            _ if server => {}
+            // Nothing is left to end, and why it is over is the better answer.
+            true => return Err(ForwardError::Gone),
+            false => return Err(ForwardError::NoHalfClose),
         }
         port.ours = Ours::Done;
         Ok(())
