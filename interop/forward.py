@@ -112,6 +112,16 @@ def local_reset(client):
         yield "a new one", b"new", ask(forward["echo"], b"new", client.step)
 
 
+def sent(port, size, step):
+    """What `sink` says of so much of the pattern, before anybody ends anything."""
+    with socket.create_connection(("127.0.0.1", port), timeout=step) as stream:
+        stream.sendall(struct.pack("!Q", size))
+        block = pattern(1 << 20)
+        for start in range(0, size, len(block)):
+            stream.sendall(block[: size - start])
+        return stream.recv(64, socket.MSG_WAITALL).decode()[:16]
+
+
 @check("forward: much up", transports=BOTH)
 def up(client):
     size = client.facts["forwarded"]

@@ -14,7 +14,6 @@ import signal
 import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 
 import forward  # pylint: disable=unused-import # Its checks add themselves.
@@ -119,13 +118,9 @@ def attach(client):
 def attach_output(client):
     with Watch(client, client.arguments("attach")) as watch:
         # It has no prompt to wait for, so it is spoken to until it hears.
-        deadline = time.monotonic() + STEP
-        heard = ""
-        while "got two" not in heard and time.monotonic() < deadline:
-            client.run("attach", "-i", input=b"two\n")
-            heard = watch.read()
-        yield "stdout", "got two", contains(heard, "got two")
-        yield "nothing of before", False, "got one" in heard
+        two = watch.expect("got two\n", meanwhile=lambda: client.run("attach", "-i", input=b"two\n"))
+        yield "stdout", "got two\n", two
+        yield "nothing of before", False, "got one" in watch.read()
 
 
 # Holds ATT-2.

@@ -208,18 +208,24 @@ class Watch:
             self.seen += data
         return self.seen.decode(errors="replace")
 
-    def expect(self, text):
-        """Waits for it, and returns it."""
+    def say(self, line):
+        self.process.stdin.write(f"{line}\n".encode())
+        self.process.stdin.flush()
+
+    def expect(self, text, meanwhile=lambda: None):
+        """Waits for it, and returns it. What has to be done `meanwhile` is done again and again."""
         end = time.monotonic() + self.step
         while text not in self.read():
             if time.monotonic() > end:
                 raise TimedOut(f"no {text!r} in {self.seen!r}")
+            meanwhile()
         return text
 
     def __exit__(self, *_):
         self.process.terminate()
         self.process.wait(self.step)
-        self.process.stdout.close()
+        for stream in filter(None, (self.process.stdin, self.process.stdout)):
+            stream.close()
 
 
 class OnTerminal:

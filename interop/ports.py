@@ -14,7 +14,7 @@ class Ports:
 
     def __enter__(self):
         self.servers = {}
-        for name, serve in (("digest", digest), ("echo", echo), ("source", source), ("reset", reset)):
+        for name, serve in (("digest", digest), ("sink", sink), ("echo", echo), ("source", source), ("reset", reset)):
             server = Server(("127.0.0.1", 0), handler(serve))
             threading.Thread(target=server.serve_forever, daemon=True).start()
             self.servers[name] = server
@@ -51,6 +51,16 @@ def digest(stream):
     found = hashlib.sha256()
     while data := stream.recv(PIECE):
         found.update(data)
+    stream.sendall(found.hexdigest().encode())
+
+
+def sink(stream):
+    """Takes as many bytes as it is told, in 8 bytes, and answers with their checksum: it waits for no end."""
+    (left,) = struct.unpack("!Q", stream.recv(8, socket.MSG_WAITALL))
+    found = hashlib.sha256()
+    while left and (data := stream.recv(min(left, PIECE))):
+        found.update(data)
+        left -= len(data)
     stream.sendall(found.hexdigest().encode())
 
 
@@ -101,6 +111,16 @@ def ask(port, question, step):
         stream.sendall(question)
         stream.shutdown(socket.SHUT_WR)
         return read(stream)
+
+
+def talk(port, question, step):
+    """Sends the question, and reads as much again, before anybody ends anything."""
+    with socket.create_connection(("127.0.0.1", port), timeout=step) as stream:
+        stream.sendall(question)
+        answer = b""
+        while len(answer) < len(question) and (data := stream.recv(PIECE)):
+            answer += data
+        return answer
 
 
 def read(stream):
