@@ -9,11 +9,10 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import forward
-from checklist import CHECKS, check, contains
+from checklist import BOTH, CHECKS, check, contains
 from peers import Client, OnTerminal, Watch
 from ports import ask, closed_port, pattern, pattern_digest, talk
 
-BOTH = ("websocket", "spdy")
 SPDY = ("spdy",)
 BULK = 32 << 20
 
@@ -25,9 +24,6 @@ class AtUrls(Client):
     """Our client. It asks at URLs, of which each is good for one request; `server` is the container."""
 
     runtime = property(lambda self: self.facts["runtime"])
-
-    def over(self, transports):
-        return [dataclasses.replace(self, transport=transport) for transport in transports]
 
     def at(self, action, url, *more):
         return [str(self.binary), action, "--url", url, "--transport", self.transport, "--quiet", *more]

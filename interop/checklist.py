@@ -3,6 +3,7 @@
 import subprocess
 
 CHECKS = []
+BOTH = ("websocket", "spdy")
 
 
 class TimedOut(Exception):
@@ -12,7 +13,7 @@ class TimedOut(Exception):
 def check(name, only=None, transports=("websocket",)):
     """Adds a check: a function of a client, which yields (what, expected, got) as often as it likes.
 
-    It runs with each client (or with `only` one), and with each of the transports that this client has."""
+    It runs with each client (or with `only` one), over each of the transports."""
 
     def add(function):
         CHECKS.append((name, only, transports, function))

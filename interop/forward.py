@@ -6,10 +6,8 @@ import struct
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
-from checklist import check, contains
+from checklist import BOTH, check, contains
 from ports import PIECE, ask, closed_port, pattern, pattern_digest, read
-
-BOTH = ("websocket", "spdy")
 
 
 def short(data):
@@ -157,7 +155,7 @@ def refused(client):
     yield "its exit code", client.refused, run.code
 
 
-@check("forward: the server comes back", only="ours")
+@check("forward: the server comes back", only="ours", transports=BOTH)
 def comes_back(client):
     with client.own_server() as server:
         with client.forward("echo", server=server) as forward:

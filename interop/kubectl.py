@@ -7,6 +7,7 @@ Exits with 0 if every check gave what was expected, and with 1 otherwise. See RE
 """
 
 import argparse
+import contextlib
 import hashlib
 import os
 import shutil
@@ -17,7 +18,7 @@ import tempfile
 from pathlib import Path
 
 import forward  # pylint: disable=unused-import # Its checks add themselves.
-from checklist import check, contains, run_all, verdict
+from checklist import BOTH, check, contains, run_all, verdict
 from peers import Client, OnTerminal, Server, Watch, build, install_kubectl
 from ports import Ports
 
@@ -28,17 +29,19 @@ BULK = 64 << 20
 FORWARDED = {False: 256 << 20, True: 64 << 20}  # by --quick
 
 
-# Holds UPG-2, UPG-6.
-@check("subprotocol", only="kubectl")
-def subprotocol(client):
-    # The server speaks v5 only, so that nothing else can have been used in any of these checks; kubectl says so, too.
+# Holds UPG-2, UPG-6, UPG-20, UPG-22.
+@check("transport", only="kubectl", transports=BOTH)
+def transport(client):
+    # By what the servers speak nothing else can have been used in any of these checks; kubectl says so, too.
+    how = {"websocket": 'protocol="v5.channel.k8s.io"', "spdy": 'verb="POST"'}[client.transport]
     run = client.exec("-v=6", command=["true"])
-    line = next((line for line in run.err.splitlines() if "Subprotocol negotiated" in line), run.err)
-    yield "log", 'protocol="v5.channel.k8s.io"', contains(line, 'protocol="v5.channel.k8s.io"')
+    log = "".join(line for line in run.err.splitlines() if "Subprotocol negotiated" in line or "/exec" in line)
+    yield "log", how, contains(log, how)
+    yield "exit code", 0, run.code
 
 
 # Holds EXE-1, FRM-2.
-@check("stdout and stderr apart")
+@check("stdout and stderr apart", transports=BOTH)
 def apart(client):
     run = client.exec(command=["sh", "-c", "echo out; echo err >&2"])
     yield "stdout", "out\n", run.out
@@ -47,7 +50,7 @@ def apart(client):
 
 
 # Holds FRM-9, EXE-2.
-@check("stdin and its end")
+@check("stdin and its end", transports=BOTH)
 def stdin(client):
     run = client.exec("-i", command=["sh", "-c", "cat; sleep 0.2; echo after"], input=b"hi\n")
     yield "stdout", "hi\nafter\n", run.out
@@ -55,7 +58,7 @@ def stdin(client):
 
 
 # Holds REQ-2.
-@check("arguments arrive as they are")
+@check("arguments arrive as they are", transports=BOTH)
 def arguments(client):
     odd = ["a b", "", "ü&=+%20?#/", "$HOME", "'\"\\", "-x"]
     run = client.exec(command=["printf", "[%s]", *odd])
@@ -63,14 +66,14 @@ def arguments(client):
 
 
 # Holds EXE-10.
-@check("exit codes")
+@check("exit codes", transports=BOTH)
 def exit_codes(client):
     yield "exit 7", 7, client.exec(command=["sh", "-c", "exit 7"]).code
     yield "killed", 137, client.exec(command=["sh", "-c", "kill -9 $$"]).code
 
 
 # Holds EXE-11.
-@check("command not found")
+@check("command not found", transports=BOTH)
 def not_found(client):
     run = client.exec(command=["no-such-command"])
     message = 'exec: "no-such-command": executable file not found in $PATH'
@@ -79,7 +82,7 @@ def not_found(client):
 
 
 # Holds EXE-12.
-@check("ends though stdin is open")
+@check("ends though stdin is open", transports=BOTH)
 def open_stdin(client):
     read, write = os.pipe()
     try:
@@ -92,7 +95,7 @@ def open_stdin(client):
 
 
 # Holds EXE-5, EXE-6, EXE-8, REQ-5.
-@check("terminal")
+@check("terminal", transports=BOTH)
 def terminal(client):
     script = "trap 'stty size' WINCH; trap 'exit 5' INT; stty size; while :; do sleep 0.05; done"
     with OnTerminal(client, client.arguments("exec", "-it", command=["sh", "-c", script])) as on:
@@ -106,7 +109,7 @@ def terminal(client):
 
 
 # Holds ATT-1, ATT-2, ATT-3, ATT-4.
-@check("attach -i")
+@check("attach -i", transports=BOTH)
 def attach(client):
     run = client.run("attach", "-i", input=b"one\n")
     yield "stdout", "got one\n", run.out
@@ -114,7 +117,7 @@ def attach(client):
 
 
 # Holds ATT-5, ATT-7.
-@check("attach, output only")
+@check("attach, output only", transports=BOTH)
 def attach_output(client):
     with Watch(client, client.arguments("attach")) as watch:
         # It has no prompt to wait for, so it is spoken to until it hears.
@@ -124,7 +127,7 @@ def attach_output(client):
 
 
 # Holds ATT-2.
-@check("attach -it")
+@check("attach -it", transports=BOTH)
 def attach_terminal(client):
     with OnTerminal(client, client.on("terminal").arguments("attach", "-it")) as on:
         on.await_mode("raw")
@@ -135,7 +138,7 @@ def attach_terminal(client):
 
 
 # Holds EXE-1, FRM-9, WSF-12.
-@check("64 MiB up")
+@check("64 MiB up", transports=BOTH)
 def up(client):
     with open(client.bulk, "rb") as bulk:
         run = client.exec("-i", command=["sha256sum"], stdin=bulk)
@@ -144,7 +147,7 @@ def up(client):
 
 
 # Holds EXE-1, EXE-12, EXE-17.
-@check("64 MiB down")
+@check("64 MiB down", transports=BOTH)
 def down(client):
     run = client.exec(command=["cat", str(client.bulk)])
     yield "sha256", client.digest[:16], hashlib.sha256(run.raw).hexdigest()[:16]
@@ -153,7 +156,7 @@ def down(client):
 
 
 # Holds EXE-1, EXE-2. Each direction waits for the other, again and again.
-@check("64 MiB there and back")
+@check("64 MiB there and back", transports=BOTH)
 def there_and_back(client):
     with open(client.bulk, "rb") as bulk:
         run = client.exec("-i", command=["cat"], stdin=bulk)
@@ -162,7 +165,7 @@ def there_and_back(client):
 
 
 # Holds EXE-1, FRM-9.
-@check("tar through exec -i")
+@check("tar through exec -i", transports=BOTH)
 def tar(client):
     with tempfile.TemporaryDirectory() as to:
         packed = subprocess.run(
@@ -174,7 +177,7 @@ def tar(client):
 
 
 # Holds EXE-1, FRM-9.
-@check("cp there and back")
+@check("cp there and back", transports=BOTH)
 def cp(client):
     with tempfile.TemporaryDirectory() as to:
         there, back = f"{to}/there", f"{to}/back"
@@ -186,7 +189,7 @@ def cp(client):
 
 
 # Holds EXE-10.
-@check("cp of nothing", only="ours")
+@check("cp of nothing", only="ours", transports=BOTH)
 def cp_nothing(client):
     # kubectl may end with 0: whether it sees the exit code of tar before the end of the archive is chance.
     with tempfile.TemporaryDirectory() as to:
@@ -196,7 +199,7 @@ def cp_nothing(client):
 
 
 # Holds UPG-18.
-@check("refused")
+@check("refused", transports=BOTH)
 def refused(client):
     run = client.with_token("wrong").exec(command=["true"])
     yield "wrong token", client.unauthorized, contains(run.err, client.unauthorized)
@@ -245,8 +248,12 @@ def main():
             (tree / path).parent.mkdir(parents=True, exist_ok=True)
             (tree / path).write_bytes(content)
         echo = ["-i", "--", "sh", "-c", 'while read -r line; do echo "got $line"; done']
-        with Server(binary, *echo) as lines, Server(binary, "-it", "--", "sh") as terminal_server, Ports() as ports:
-            servers = {"lines": lines, "terminal": terminal_server}
+        mains = {"lines": echo, "terminal": ["-it", "--", "sh"]}
+        with contextlib.ExitStack() as stack, Ports() as ports:
+            servers = {
+                (name, transport): stack.enter_context(Server(binary, *main, transport=transport))
+                for name, main in mains.items() for transport in BOTH
+            }
             facts = {"home": home, "bulk": bulk, "tree": tree, "step": STEP, "servers": servers}
             facts |= {"ports": ports, "server binary": binary, "forwarded": FORWARDED[options.quick]}
             facts["digest"] = hashlib.sha256(bulk.read_bytes()).hexdigest()

@@ -40,11 +40,17 @@ def client_version(kubectl):
     return subprocess.run(command, stdout=subprocess.PIPE, check=False, text=True, timeout=60).stdout
 
 
-class Server:
-    """`kubectl-channel serve`, speaking v5 only."""
+# What the servers of exec and attach speak, so that nothing else can have been used: kubectl has v5 only over WebSocket, where it has nothing
+# else, and v4 is the best there is over SPDY.
+SPOKEN = {"websocket": "v5.channel.k8s.io", "spdy": "v4.channel.k8s.io"}
 
-    def __init__(self, binary, *arguments):
-        self.command = [binary, "serve", "--output", "json", "--subprotocol", "v5.channel.k8s.io", *arguments]
+
+class Server:
+    """`kubectl-channel serve`, speaking one subprotocol only."""
+
+    def __init__(self, binary, *arguments, transport="websocket"):
+        spoken = ["--subprotocol", SPOKEN[transport]]
+        self.command = [binary, "serve", "--output", "json", *spoken, *arguments]
         self.start()
 
     def start(self, *arguments):
@@ -116,9 +122,8 @@ class Client:
     label = property(lambda self: self.name if self.transport == "websocket" else f"{self.name} {self.transport}")
 
     def over(self, transports):
-        """This client over each of these transports that it has."""
-        has = ("websocket", "spdy") if self.name == "kubectl" else ("websocket",)
-        return [dataclasses.replace(self, transport=transport) for transport in transports if transport in has]
+        """This client over each of these transports."""
+        return [dataclasses.replace(self, transport=transport) for transport in transports]
 
     def on(self, server):
         return dataclasses.replace(self, server=server)
@@ -127,12 +132,12 @@ class Client:
         return dataclasses.replace(self, token=token)
 
     def access(self, server=None):
-        server = server or self.facts["servers"][self.server]
+        server = server or self.facts["servers"][self.server, self.transport]
         token = self.token or server.token
         if self.name == "kubectl":
             # It sends no credentials over plain HTTP.
             return [f"--server={server.url}/token/{token}", "--namespace=default"]
-        return ["--server", server.url, "--token", token]
+        return ["--server", server.url, "--token", token, "--transport", self.transport]
 
     def arguments(self, action, *flags, command=(), pod="embedded"):
         # kubectl says on stderr what exit code there was, and so do we; --quiet is about hints.
@@ -144,7 +149,7 @@ class Client:
         home = self.facts["home"]
         kept = {key: os.environ[key] for key in ("PATH", "LANG") if key in os.environ}
         if self.transport == "spdy":
-            kept["KUBECTL_PORT_FORWARD_WEBSOCKETS"] = "false"
+            kept["KUBECTL_PORT_FORWARD_WEBSOCKETS"] = kept["KUBECTL_REMOTE_COMMAND_WEBSOCKETS"] = "false"
         return {**kept, "HOME": str(home), "KUBECONFIG": "/dev/null", "KUBECACHEDIR": str(home / "cache")}
 
     def exec(self, *flags, command, **streams):
