@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use channel_tokio::{Client, Endpoint, Forward, ListenerState};
+use channel_tokio::{Client, Connection, Endpoint, Error, Forward, ListenerState, PortForward, Subprotocol};
 use common::{bounded, pod};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -184,6 +184,68 @@ async fn dropping_everything_closes_everything() {
             }
         };
         timeout(Duration::from_secs(5), refused).await.expect("the local port is closed");
+    })
+    .await;
+}
+
+/// Over channels, to these ports.
+async fn over_channels(request: PortForward, ports: [u16; 2]) -> Forward {
+    request.offer([Subprotocol::V4]).fallbacks([]).ports(ports).start().await.expect("channels")
+}
+
+async fn talk(stream: &mut (impl AsyncReadExt + AsyncWriteExt + Unpin), word: &[u8]) {
+    stream.write_all(word).await.expect("somebody to hear it");
+    let mut back = vec![0; word.len()];
+    stream.read_exact(&mut back).await.expect("an answer");
+    assert_eq!(back, word);
+}
+
+// Holds PFW-12.
+#[tokio::test]
+async fn over_channels_connections_are_as_many_as_wanted() {
+    bounded(async {
+        let (_pod, client) = pod().await;
+        let ports = [port(echo).await, port(echo).await];
+        let forward = over_channels(client.port_forward("default", "embedded"), ports).await;
+        let mut open: Vec<Connection> = Vec::new();
+        for target in [ports[0], ports[0], ports[1], ports[0], ports[1]] {
+            open.push(forward.connect(target).await.unwrap());
+        }
+        for connection in &mut open {
+            talk(connection, b"each").await;
+        }
+        drop(open);
+        let listener = forward.listen((Ipv4Addr::LOCALHOST, 0).into(), ports[0]).await.unwrap();
+        for _ in 0..3 {
+            let mut one = TcpStream::connect(listener.address()).await.unwrap();
+            let mut other = TcpStream::connect(listener.address()).await.unwrap();
+            talk(&mut one, b"one").await;
+            talk(&mut other, b"other").await;
+        }
+        assert_eq!(listener.state(), ListenerState::Connected, "there is none to lose");
+    })
+    .await;
+}
+
+// Holds PFW-12.
+#[tokio::test]
+async fn over_channels_a_url_is_good_for_the_ports_it_stands_for() {
+    bounded(async {
+        let (_pod, client) = pod().await;
+        let ports = [port(echo).await, port(echo).await];
+        let at =
+            format!("/api/v1/namespaces/default/pods/embedded/portforward?ports={},{}", ports[0], ports[1]);
+        let forward = over_channels(client.port_forward_at(at), ports).await;
+        let mut first = forward.connect(ports[0]).await.unwrap();
+        assert!(matches!(forward.connect(ports[0]).await, Err(Error::Forward(_))));
+        talk(&mut first, b"goes on").await;
+        talk(&mut forward.connect(ports[1]).await.unwrap(), b"the other").await;
+        // What cannot be connected is told, and hung up on.
+        let listener = forward.listen((Ipv4Addr::LOCALHOST, 0).into(), ports[0]).await.unwrap();
+        let mut local = TcpStream::connect(listener.address()).await.unwrap();
+        assert_eq!(local.read(&mut [0]).await.unwrap_or_default(), 0);
+        let failures = listener.take_failures();
+        assert!(failures[0].contains("channels have one connection for each port"), "{failures:?}");
     })
     .await;
 }

@@ -43,7 +43,7 @@ pub(crate) async fn port_forward(flags: PortForwardFlags) -> Result<Exit, Failur
     };
     if !matches!(forward.subprotocol(), Subprotocol::Tunnel | Subprotocol::PortForward) {
         exit::warn(format_args!(
-            "over {} a port has one connection at a time, which ends as soon as either side ends its half",
+            "over {} a connection ends as soon as either side ends its half",
             forward.subprotocol()
         ));
     }

@@ -83,8 +83,8 @@ fn port_forward_at_a_url() {
     for (asked, warning) in [
         (&["--transport", "websocket"][..], ""),
         (&["--transport", "spdy"], ""),
-        (&["--subprotocol", "v4"], "over v4.channel.k8s.io a port has one connection at a time"),
-        (&["--subprotocol", "none"], "over (no subprotocol) a port has one connection at a time"),
+        (&["--subprotocol", "v4"], "over v4.channel.k8s.io a connection ends"),
+        (&["--subprotocol", "none"], "over (no subprotocol) a connection ends"),
     ] {
         let arguments = [&["port-forward", "--address", "127.0.0.1", "--url", &at, &port], asked].concat();
         let mut child = program(arguments).spawn().unwrap();

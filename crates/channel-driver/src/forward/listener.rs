@@ -219,7 +219,8 @@ async fn serve<R: Runtime<Timer: Unpin>>(
     }
 }
 
-/// Connects to the pod's port, however often the connection to the pod has to be opened for it.
+/// Connects to the pod's port, however often the connection to the pod has to be opened for it. Over channels there is none to wait for: what fails
+/// is this one.
 async fn connect<R: Runtime<Timer: Unpin>>(
     forward: &Forward<R>,
     port: u16,
@@ -229,12 +230,16 @@ async fn connect<R: Runtime<Timer: Unpin>>(
     loop {
         match status.unless_closed(forward.connect(port)).await? {
             Ok(connection) => return Some(connection),
+            Err(error) if !forward.pool.stands() => {
+                status.fail_one(&error.into());
+                return None;
+            }
             Err(_) => status.unless_closed(pause::<R>(backoff.next())).await?,
         }
     }
 }
 
-/// Opens the connection to the pod again whenever it was lost, before anybody asks for it.
+/// Opens the connection to the pod again whenever it was lost, before anybody asks for it; if there is one.
 async fn keep_connected<R: Runtime<Timer: Unpin>>(forward: Forward<R>, status: Arc<Status>) {
     let mut backoff = Backoff::new();
     let mut attempts = 0;
@@ -244,6 +249,9 @@ async fn keep_connected<R: Runtime<Timer: Unpin>>(forward: Forward<R>, status: A
             Ok(link) => {
                 if attempts > 0 {
                     status.set(ListenerState::Connected);
+                }
+                if !forward.pool.stands() {
+                    return;
                 }
                 (backoff, attempts) = (Backoff::new(), 0);
                 let Some(why) = status.unless_closed(link.lost()).await else { return };

@@ -32,7 +32,7 @@ impl<R: Runtime<Timer: Unpin>> Forward<R> {
     ///
     /// # Errors
     /// The forward's own connection was lost and cannot be opened anew, or carries as many connections as it may. Over channels there is
-    /// one connection for each of the [ports](PortForward::ports), and [`Error::Forward`] for any other.
+    /// connections to the [ports](PortForward::ports) alone, and [`Error::Forward`] for any other.
     pub async fn connect(&self, port: u16) -> Result<Connection, Error> {
         self.pool.connect(port).await
     }
@@ -49,7 +49,8 @@ impl<R: Runtime<Timer: Unpin>> Forward<R> {
     }
 
     /// Listens on a local address, and forwards what connects there to a port of the pod, until the listener is dropped. When the
-    /// connection to the pod is lost it goes on listening, and connects again, with growing pauses.
+    /// connection to the pod is lost it goes on listening, and connects again, with growing pauses. Over channels, where connections share
+    /// none, one that cannot be made fails alone.
     ///
     /// # Errors
     /// The address cannot be listened on.
@@ -86,8 +87,9 @@ impl<R: Runtime<Timer: Unpin>> PortForward<R> {
     }
 
     /// The ports that will be connected to. They need not be named, but where a server has neither the tunnel nor SPDY there are only WebSocket
-    /// channels left, and those are for ports that are named in advance. Each gives a single connection then, without a half-close; one that
-    /// is named twice gives two.
+    /// channels left, and those are for ports that are named in advance. A connection has no half-close then, and but the first to a port
+    /// is an upgrade of its own; at a path and query, which is good for what it stands for, there is only the first, and a port that was named twice
+    /// gives two.
     pub fn ports(mut self, ports: impl IntoIterator<Item = u16>) -> Self {
         self.settings.ports = ports.into_iter().collect();
         self

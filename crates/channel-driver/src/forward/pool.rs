@@ -58,7 +58,7 @@ impl<R: Runtime<Timer: Unpin>> Pool<R> {
     /// Opens the first connection, to know that there can be one.
     pub(super) async fn open(settings: Settings<R>) -> Result<Self, Error> {
         settings.check()?;
-        let (link, agreed) = settings.open().await?;
+        let (link, agreed) = settings.open(&settings.ports).await?;
         let links = Mutex::new(vec![Arc::new(link)]);
         Ok(Self { settings, links, next: AtomicUsize::new(0), agreed: agreed.into() })
     }
@@ -76,10 +76,17 @@ impl<R: Runtime<Timer: Unpin>> Pool<R> {
         for _ in 0..=self.settings.spread {
             match self.link().await?.connect(port) {
                 Ok(connection) => return Ok(connection),
+                Err(ForwardError::PortTaken) => return self.settings.connect_apart(port).await,
                 Err(error) => last = error,
             }
         }
         Err(Error::Forward(last))
+    }
+
+    /// Whether the connections have an upgraded connection under them that is there without them, and can be lost. Over channels there is none:
+    /// each has its own.
+    pub(super) fn stands(&self) -> bool {
+        matches!(self.agreed().subprotocol, Subprotocol::Tunnel | Subprotocol::PortForward)
     }
 
     /// The next connection in turn; a new one where one is missing or was lost.
@@ -87,7 +94,7 @@ impl<R: Runtime<Timer: Unpin>> Pool<R> {
         let mut links = self.links.lock().await;
         links.retain(|link| link.is_usable());
         if links.len() < self.settings.spread {
-            let (link, agreed) = self.settings.open().await?;
+            let (link, agreed) = self.settings.open(&self.settings.ports).await?;
             *self.agreed.lock().unwrap_or_else(PoisonError::into_inner) = agreed;
             let link = Arc::new(link);
             links.push(link.clone());
@@ -112,16 +119,17 @@ impl<R: Runtime<Timer: Unpin>> Settings<R> {
 
     /// Upgrades a connection: to the tunnel, or where the server does not know it, to SPDY, or where that cannot be either and the ports are known,
     /// to channels.
-    async fn open(&self) -> Result<(Link, Agreed), Error> {
+    async fn open(&self, ports: &[u16]) -> Result<(Link, Agreed), Error> {
         let mut plan = self.plan.clone();
-        plan.fallbacks.retain(|step| *step != Fallback::Channels || !self.ports.is_empty());
-        let upgraded = self.client.negotiate(&self.target(), &plan).await?;
+        plan.fallbacks.retain(|step| *step != Fallback::Channels || !ports.is_empty());
+        let upgraded = self.client.negotiate(&self.target(ports), &plan).await?;
         let (config, now) = (self.client.session_config()?, R::now());
         let machine = match upgraded.agreed.subprotocol {
             Subprotocol::Tunnel => Machine::over_tunnel(Role::Client, &config, now),
             Subprotocol::PortForward => Machine::over_spdy(Role::Client, &config, now),
-            channels => Machine::over_channels(Role::Client, &self.ports, channels, &config, now)
-                .map_err(Error::Forward)?,
+            channels => {
+                Machine::over_channels(Role::Client, ports, channels, &config, now).map_err(Error::Forward)?
+            }
         };
         let stream = Box::new(upgraded.stream);
         let shared = Shared::new(machine, stream, upgraded.rest, &config.limits, R::now);
@@ -130,14 +138,23 @@ impl<R: Runtime<Timer: Unpin>> Settings<R> {
         Ok((link, upgraded.agreed))
     }
 
-    fn target(&self) -> Target {
+    /// A further connection to a port, over channels: they have one for each port and upgrade, so it has an upgraded connection to itself, which ends
+    /// with it. A path and query stands for the ports that were named where it came from, and for no others.
+    async fn connect_apart(&self, port: u16) -> Result<Connection, Error> {
+        match self.pod {
+            Pod::Named { .. } => self.open(&[port]).await?.0.connect(port).map_err(Error::Forward),
+            Pod::At(_) => Err(Error::Forward(ForwardError::PortTaken)),
+        }
+    }
+
+    fn target(&self, ports: &[u16]) -> Target {
         match &self.pod {
             Pod::At(path_and_query) => Target::At(path_and_query.clone(), Service::PortForward),
             Pod::Named { namespace, pod } => Target::Pod(PodRequest {
                 namespace: namespace.clone(),
                 pod: pod.clone(),
                 container: None,
-                action: Action::PortForward { ports: self.ports.clone() },
+                action: Action::PortForward { ports: ports.to_vec() },
                 streams: Streams::default(),
             }),
         }
