@@ -26,6 +26,7 @@ from packages import VENV, pip_install
 IMAGE = "localhost/interop:busybox"
 PACKAGES = {"containerd": "containerd", "ctr": "containerd", "runc": "runc", "busybox": "busybox-static"}
 GRPCIO = "1.85.1"
+PREFIX = "channel-interop-"  # of its folder, and of the cgroup of its pod
 NAMESPACES = ["unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc"]
 PATH = os.environ.get("PATH", "") + ":/usr/local/sbin:/usr/sbin:/sbin"  # runc is in /usr/sbin.
 STEP = 20  # seconds for one call of the runtime
@@ -81,8 +82,17 @@ def install():
                            stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
     if probe.returncode != 0:
         raise Missing(f"no namespaces or no mounts: {probe.stderr.strip()}")
-    if not any(mount.split()[2].startswith("cgroup") for mount in Path("/proc/mounts").read_text().splitlines()):
+    mounts = [line.split() for line in Path("/proc/mounts").read_text().splitlines()]
+    cgroups = [Path(mount[1]) for mount in mounts if mount[2].startswith("cgroup")]
+    if not cgroups:
         raise Missing("no cgroups are mounted")
+    for cgroup in cgroups:
+        probe = cgroup / f"{PREFIX}probe-{os.getpid()}"
+        try:
+            probe.mkdir()
+            probe.rmdir()
+        except OSError as error:
+            raise Missing(f"no cgroup can be made: {error}") from error
     enter_venv()
 
 
@@ -108,9 +118,10 @@ class Containerd:
         self.containers = {}
 
     def __enter__(self):
+        remove_cgroups(f"{PREFIX}*")
         with contextlib.ExitStack() as stack:
-            self.home = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="containerd-")))
-            stack.callback(self.remove_cgroups)
+            self.home = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix=PREFIX)))
+            stack.callback(remove_cgroups, self.home.name)
             try:
                 self.start(stack)
                 self.import_image()
@@ -176,13 +187,14 @@ class Containerd:
         except cri.Error as error:
             print(f"the pod could not be removed, and is killed: {error}", file=sys.stderr)
 
-    def remove_cgroups(self):
-        """What is left if the pod could not be removed."""
-        for hierarchy in Path("/sys/fs/cgroup").glob("*"):
-            for folder in (hierarchy / self.home.name, hierarchy.parent / self.home.name):
-                for found, _, _ in os.walk(folder, topdown=False):
-                    with contextlib.suppress(OSError):
-                        os.rmdir(found)
+
+def remove_cgroups(pattern):
+    """Those of pods that were not removed. Where something runs in one, it stays."""
+    top = Path("/sys/fs/cgroup")
+    for folder in [*top.glob(pattern), *top.glob(f"*/{pattern}")]:
+        for found, _, _ in os.walk(folder, topdown=False):
+            with contextlib.suppress(OSError):
+                os.rmdir(found)
 
 
 def wait(what, there):
