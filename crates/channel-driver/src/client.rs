@@ -6,9 +6,12 @@ use channel_proto::{
     Action, HeartbeatConfig, Limits, PodRequest, Service, SessionConfig, Streams, TerminalSize,
     upgrade::{BearerIn, UpgradeRequest},
 };
+use http::{StatusCode, header::AUTHORIZATION};
 
 use crate::{
-    Endpoint, Error,
+    AfterRejection, Endpoint, Error,
+    connect::connect,
+    credentials::Authorization,
     fallback::{Attempt, Plan, Target, plan_settings},
     forward::{self, PortForward},
     handshake::{self, Upgraded},
@@ -99,14 +102,33 @@ impl<R: Runtime<Timer: Unpin>> Client<R> {
 }
 
 impl<R: Runtime<Timer: Unpin>> Client<R> {
-    /// Connects, and asks for an upgrade once.
-    pub(crate) async fn upgrade(
+    /// As the client's identity, and if that is refused and may have been stale, once more as what it is then.
+    pub(crate) async fn upgrade_with_identity(
         &self,
         target: &Target,
         attempt: &Attempt,
-    ) -> Result<Upgraded<R::Stream>, Error> {
+    ) -> Result<Upgraded, Error> {
+        match self.upgrade(target, attempt).await {
+            Err(Error::Refused(refusal)) if refusal.status == StatusCode::UNAUTHORIZED => {
+                match self.shared.endpoint.credentials.rejected() {
+                    AfterRejection::AskAgain => self.upgrade(target, attempt).await,
+                    AfterRejection::GiveUp => Err(Error::Refused(refusal)),
+                }
+            }
+            result => result,
+        }
+    }
+
+    /// Connects, and asks for an upgrade once.
+    async fn upgrade(&self, target: &Target, attempt: &Attempt) -> Result<Upgraded, Error> {
         let Settings { endpoint, limits, .. } = &*self.shared;
+        let identity = endpoint.credentials.identity().await;
+        let identity = identity.map_err(|error| Error::Credentials(error.into()))?;
         let authority = endpoint.authority();
+        let mut headers = endpoint.headers.clone();
+        if let Some(Authorization::Basic(value)) = &identity.authorization {
+            headers.insert(AUTHORIZATION, value.clone());
+        }
         let mut request = match target {
             Target::Pod(request) => UpgradeRequest::for_pod(&authority, request.clone()),
             Target::At(path_and_query, service) => {
@@ -115,13 +137,12 @@ impl<R: Runtime<Timer: Unpin>> Client<R> {
         }
         .over(attempt.transport)
         .path_prefix(&endpoint.prefix)
-        .headers(endpoint.headers.clone())
+        .headers(headers)
         .offers(attempt.offer.iter().copied());
-        if let Some(token) = &endpoint.token {
+        if let Some(Authorization::Bearer(token)) = &identity.authorization {
             request = request.bearer(token.clone(), BearerIn::Header);
         }
-        let connect = R::connect(endpoint.dial_host(), endpoint.port).await;
-        let stream = connect.map_err(|source| Error::Connect { authority, source: Arc::new(source) })?;
+        let stream = connect::<R>(endpoint, &identity).await?;
         handshake::upgrade(stream, &request, limits).await
     }
 
@@ -201,7 +222,7 @@ impl<R: Runtime<Timer: Unpin>> Launch<R> {
             None => Target::Pod(self.request),
         };
         let upgraded = self.client.negotiate(&target, &self.plan).await?;
-        let session = Session::start::<R, _>(upgraded, streams, &self.client.session_config()?);
+        let session = Session::start::<R>(upgraded, streams, &self.client.session_config()?);
         if let Some(size) = self.size {
             // A size was only taken together with a terminal; before v3 SPDY cannot tell one, and the terminal then has none.
             let _ = session.resize(size);

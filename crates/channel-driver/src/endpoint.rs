@@ -1,24 +1,41 @@
 //! Where the API server is, and who we are to it.
 
-use std::fmt;
+use std::{fmt, sync::Arc};
 
-use channel_proto::BearerToken;
-use http::{HeaderMap, Uri, uri::Scheme};
+use http::{HeaderMap, Uri};
 
-use crate::Error;
+#[cfg(feature = "tls")]
+use crate::tls::Tls;
+use crate::{
+    Error,
+    credentials::{Credentials, Identity},
+    proxy::Proxy,
+};
 
 /// A Kubernetes API server, or anything that serves its exec and attach: `kubectl proxy`, an embedded pod.
 #[derive(Clone)]
 pub struct Endpoint {
+    pub(crate) scheme: Scheme,
     pub(crate) host: String,
     pub(crate) port: u16,
     pub(crate) prefix: String,
-    pub(crate) token: Option<BearerToken>,
     pub(crate) headers: HeaderMap,
+    pub(crate) credentials: Arc<dyn Credentials>,
+    #[cfg(feature = "tls")]
+    pub(crate) tls: Tls,
+    pub(crate) proxy: Option<Proxy>,
+}
+
+/// How the server is spoken to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Scheme {
+    Http,
+    #[cfg(feature = "tls")]
+    Https,
 }
 
 impl Endpoint {
-    /// A server by its URL: `http://127.0.0.1:8001`, with a path prefix if it has one.
+    /// A server by its URL: `http://127.0.0.1:8001`, `https://10.0.0.1:6443` (with the feature `tls`), with a path prefix if it has one.
     ///
     /// # Errors
     /// Not such a URL.
@@ -27,31 +44,34 @@ impl Endpoint {
         let shown = url.rsplit('@').next().unwrap_or_default();
         let usage = |why: &str| Error::Usage(format!("the server's URL {shown:?} {why}"));
         let uri: Uri = url.parse().map_err(|error| usage(&format!("cannot be read: {error}")))?;
-        match uri.scheme() {
-            Some(scheme) if *scheme == Scheme::HTTP => {}
-            Some(scheme) if *scheme == Scheme::HTTPS => {
-                return Err(usage(
-                    "is https, which is not supported yet; put `kubectl proxy` in front of it",
-                ));
-            }
-            _ => return Err(usage("must begin with http://")),
-        }
+        let (scheme, port) = match uri.scheme_str() {
+            Some("http") => (Scheme::Http, 80),
+            #[cfg(feature = "tls")]
+            Some("https") => (Scheme::Https, 443),
+            #[cfg(not(feature = "tls"))]
+            Some("https") => return Err(usage("is https, and this program was built without TLS")),
+            _ => return Err(usage("must begin with http:// or https://")),
+        };
         if uri.query().is_some() {
             return Err(usage("must have no query"));
         }
         let authority = uri.authority().ok_or_else(|| usage("names no host"))?;
         if authority.as_str().contains('@') {
-            return Err(usage("must carry no user; give a token instead"));
+            return Err(usage("must carry no user; give credentials instead"));
         }
         if authority.host().is_empty() {
             return Err(usage("names no host"));
         }
         Ok(Self {
+            scheme,
             host: authority.host().to_owned(),
-            port: authority.port_u16().unwrap_or(80),
+            port: authority.port_u16().unwrap_or(port),
             prefix: uri.path().trim_end_matches('/').to_owned(),
-            token: None,
             headers: HeaderMap::new(),
+            credentials: Arc::new(Identity::anonymous()),
+            #[cfg(feature = "tls")]
+            tls: Tls::new(),
+            proxy: None,
         })
     }
 
@@ -78,10 +98,17 @@ impl Endpoint {
         Ok((endpoint, path_and_query.to_owned()))
     }
 
-    /// Authenticates with a bearer token.
+    /// Authenticates with a bearer token that stays the same; for others see [`credentials`](Self::credentials).
     #[must_use]
-    pub fn token(mut self, token: impl Into<String>) -> Self {
-        self.token = Some(BearerToken::new(token));
+    pub fn token(self, token: impl Into<String>) -> Self {
+        self.credentials(Identity::anonymous().token(token))
+    }
+
+    /// Asks for the client's identity before each connection: an [`Identity`] that stays the same, or any other source of
+    /// [`Credentials`]. The last one that is set counts.
+    #[must_use]
+    pub fn credentials(mut self, credentials: impl Credentials) -> Self {
+        self.credentials = Arc::new(credentials);
         self
     }
 
@@ -92,23 +119,39 @@ impl Endpoint {
         self
     }
 
+    /// How an `https://` server is known, and the client's certificate; by the system's roots and none unless said.
+    #[cfg(feature = "tls")]
+    #[must_use]
+    pub fn tls(mut self, tls: Tls) -> Self {
+        self.tls = tls;
+        self
+    }
+
+    /// Connects through this proxy, wherever the server is.
+    #[must_use]
+    pub fn proxy(mut self, proxy: Proxy) -> Self {
+        self.proxy = Some(proxy);
+        self
+    }
+
     /// `host:port`, an IPv6 address in brackets.
     pub fn authority(&self) -> String {
         format!("{}:{}", self.host, self.port)
     }
+}
 
-    /// The host to connect to: an IPv6 address without its brackets.
-    pub(crate) fn dial_host(&self) -> &str {
-        self.host.trim_start_matches('[').trim_end_matches(']')
-    }
+/// The host to connect to: an IPv6 address without its brackets.
+pub(crate) fn dial_host(host: &str) -> &str {
+    host.trim_start_matches('[').trim_end_matches(']')
 }
 
 impl fmt::Debug for Endpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Endpoint")
-            .field("host", &self.host)
-            .field("port", &self.port)
-            .field("prefix", &self.prefix)
-            .finish_non_exhaustive()
+        let mut debug = f.debug_struct("Endpoint");
+        debug.field("scheme", &self.scheme).field("host", &self.host).field("port", &self.port);
+        debug.field("prefix", &self.prefix).field("proxy", &self.proxy);
+        #[cfg(feature = "tls")]
+        debug.field("tls", &self.tls);
+        debug.finish_non_exhaustive()
     }
 }

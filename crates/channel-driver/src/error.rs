@@ -17,6 +17,8 @@ pub enum Error {
         /// Why not.
         source: Arc<io::Error>,
     },
+    /// The client's identity could not be had: its [`Credentials`](crate::Credentials) failed.
+    Credentials(Arc<dyn std::error::Error + Send + Sync>),
     /// The server answered, and did not upgrade.
     Refused(Box<Refusal>),
     /// The server refused, and something else that was worth trying did not work either.
@@ -48,7 +50,7 @@ impl Error {
         match self {
             Self::Usage(_) | Self::Forward(_) => io::ErrorKind::InvalidInput,
             Self::Connect { source, .. } | Self::Io(source) => source.kind(),
-            Self::Refused(_) => io::ErrorKind::PermissionDenied,
+            Self::Credentials(_) | Self::Refused(_) => io::ErrorKind::PermissionDenied,
             Self::FellBack { error, .. } => error.io_kind(),
             Self::Protocol(_) => io::ErrorKind::InvalidData,
         }
@@ -60,6 +62,7 @@ impl fmt::Display for Error {
         match self {
             Self::Usage(what) => f.write_str(what),
             Self::Connect { authority, source } => write!(f, "cannot connect to {authority}: {source}"),
+            Self::Credentials(error) => write!(f, "no credentials for the server: {error}"),
             Self::Refused(refusal) => write!(f, "the server refused: {refusal}"),
             Self::FellBack { refusals, error } => {
                 write!(f, "{error} (before that it refused")?;
@@ -80,6 +83,7 @@ impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             Self::Connect { source, .. } | Self::Io(source) => Some(source),
+            Self::Credentials(error) => Some(&**error),
             Self::Protocol(error) => Some(error),
             Self::FellBack { error, .. } => Some(&**error),
             Self::Forward(error) => Some(error),

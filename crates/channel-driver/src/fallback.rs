@@ -96,12 +96,12 @@ impl Plan {
 
 impl<R: Runtime<Timer: Unpin>> Client<R> {
     /// Connects and asks, and asks for something else as long as a refusal says that this makes sense.
-    pub(crate) async fn negotiate(&self, target: &Target, plan: &Plan) -> Result<Upgraded<R::Stream>, Error> {
+    pub(crate) async fn negotiate(&self, target: &Target, plan: &Plan) -> Result<Upgraded, Error> {
         timeout::<R, _>(self.connect_time(), &self.authority(), async {
             let mut attempt = plan.first(target.service());
             let mut refusals = Vec::new();
             loop {
-                let error = match self.upgrade(target, &attempt).await {
+                let error = match self.upgrade_with_identity(target, &attempt).await {
                     Ok(mut upgraded) => {
                         upgraded.agreed.refusals = refusals.into();
                         return Ok(upgraded);

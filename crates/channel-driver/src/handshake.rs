@@ -22,8 +22,8 @@ use crate::{
 };
 
 /// A stream after its upgrade.
-pub(crate) struct Upgraded<T> {
-    pub(crate) stream: T,
+pub(crate) struct Upgraded {
+    pub(crate) stream: Box<dyn Transport>,
     /// What was read behind the head.
     pub(crate) rest: BytesMut,
     pub(crate) agreed: Agreed,
@@ -32,11 +32,11 @@ pub(crate) struct Upgraded<T> {
 const READ: usize = 4 << 10;
 
 /// Asks for the upgrade, and takes it or brings back the refusal.
-pub(crate) async fn upgrade<T: Transport>(
-    mut stream: T,
+pub(crate) async fn upgrade(
+    mut stream: Box<dyn Transport>,
     request: &UpgradeRequest,
     limits: &Limits,
-) -> Result<Upgraded<T>, Error> {
+) -> Result<Upgraded, Error> {
     let mut upgrade = ClientUpgrade::new(request, entropy()?, limits)?;
     // A server may refuse before it read everything: the answer counts, not that writing failed.
     let written = write_all(&mut stream, upgrade.transmit()).await;

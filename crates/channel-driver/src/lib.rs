@@ -8,6 +8,8 @@
 
 mod background;
 mod client;
+mod connect;
+mod credentials;
 mod endpoint;
 mod error;
 mod fallback;
@@ -19,13 +21,17 @@ mod interest;
 #[cfg(feature = "tokio-io")]
 mod io_traits;
 mod machine;
+mod proxy;
 pub mod runtime;
 mod server;
 mod session;
 mod shared;
 mod state;
+#[cfg(feature = "tls")]
+pub mod tls;
 
 pub use client::{Attach, Client, Exec};
+pub use credentials::{AfterRejection, Credentials, Identity, IdentityFuture};
 pub use endpoint::Endpoint;
 pub use error::Error;
 pub use forward::{
@@ -33,5 +39,6 @@ pub use forward::{
 };
 pub use halves::{EndOfStdin, Reader, Writer};
 pub use machine::{Machine, Sorted};
+pub use proxy::Proxy;
 pub use server::{Incoming, ServerSession, accept};
 pub use session::{Output, Session};

@@ -52,18 +52,18 @@ pub struct Output {
 }
 
 impl Session {
-    pub(crate) fn start<R, T>(upgraded: Upgraded<T>, streams: Streams, config: &SessionConfig) -> Self
-    where
-        R: Runtime<Timer: Unpin>,
-        T: Stream,
-    {
+    pub(crate) fn start<R: Runtime<Timer: Unpin>>(
+        upgraded: Upgraded,
+        streams: Streams,
+        config: &SessionConfig,
+    ) -> Self {
         let Upgraded { stream, rest, agreed } = upgraded;
         let new = match agreed.transport {
             Transport::WebSocket => ClientSession::client,
             Transport::Spdy => ClientSession::client_over_spdy,
         };
         let machine = new(streams, agreed.subprotocol, config, R::now());
-        let shared = Shared::new(machine, Box::new(stream), rest, &config.limits, R::now);
+        let shared = Shared::new(machine, stream, rest, &config.limits, R::now);
         let reader = |wanted: bool, output| {
             let reader = Reader::new(&shared, index(output));
             // One that nobody asked for is dropped at once, which drops what comes for it.
@@ -89,7 +89,7 @@ impl Session {
         config: &SessionConfig,
     ) -> Self {
         let agreed = Agreed::at_once(Transport::WebSocket, subprotocol);
-        Self::start::<R, _>(Upgraded { stream, rest, agreed }, streams, config)
+        Self::start::<R>(Upgraded { stream: Box::new(stream), rest, agreed }, streams, config)
     }
 
     /// A session on a stream that somebody else upgraded to SPDY, otherwise as [`over`](Self::over).
@@ -101,7 +101,7 @@ impl Session {
         config: &SessionConfig,
     ) -> Self {
         let agreed = Agreed::at_once(Transport::Spdy, subprotocol);
-        Self::start::<R, _>(Upgraded { stream, rest, agreed }, streams, config)
+        Self::start::<R>(Upgraded { stream: Box::new(stream), rest, agreed }, streams, config)
     }
 
     /// What the connection was upgraded to.

@@ -43,7 +43,12 @@ use tokio::{
     time::{Sleep, sleep_until},
 };
 
-pub use channel_driver::{Connection, EndOfStdin, Endpoint, Error, Listener, ListenerState, Output, Session};
+#[cfg(feature = "tls")]
+pub use channel_driver::tls;
+pub use channel_driver::{
+    AfterRejection, Connection, Credentials, EndOfStdin, Endpoint, Error, Identity, IdentityFuture, Listener,
+    ListenerState, Output, Proxy, Session,
+};
 pub use channel_proto::{
     BearerToken, CloseReason, HeartbeatConfig, Limits, Outcome, PodRequest, SessionConfig, Status, Streams,
     Subprotocol, TerminalSize, Transport, upgrade::Fallback,

@@ -131,8 +131,7 @@ impl<R: Runtime<Timer: Unpin>> Settings<R> {
                 Machine::over_channels(Role::Client, ports, channels, &config, now).map_err(Error::Forward)?
             }
         };
-        let stream = Box::new(upgraded.stream);
-        let shared = Shared::new(machine, stream, upgraded.rest, &config.limits, R::now);
+        let shared = Shared::new(machine, upgraded.stream, upgraded.rest, &config.limits, R::now);
         let link = Link { handle: Handle::new(&shared) };
         Background::<Machine, R>::spawn(shared);
         Ok((link, upgraded.agreed))

@@ -1,0 +1,62 @@
+//! Certificates and keys, from PEM.
+
+use std::{fmt, fs, path::Path, sync::Arc};
+
+use rustls::{
+    pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
+    sign::{CertifiedKey, SingleCertAndKey},
+};
+
+use super::settings::provider;
+use crate::Error;
+
+/// A certificate with its chain and its private key, that a client shows to a server.
+#[derive(Clone)]
+pub struct ClientCertificate {
+    pub(super) resolver: Arc<SingleCertAndKey>,
+}
+
+impl ClientCertificate {
+    /// The chain, the client's own certificate first, and the key: both as PEM.
+    ///
+    /// # Errors
+    /// One of them cannot be read, or the key is not that of the certificate.
+    pub fn from_pem(chain: &[u8], key: &[u8]) -> Result<Self, Error> {
+        let chain = certificates(chain, "the client certificate")?;
+        let usage = |what: &str, error: &dyn fmt::Display| Error::Usage(format!("{what}: {error}"));
+        // The error tells what kind of PEM is missing, and nothing of the key.
+        let key = PrivateKeyDer::from_pem_slice(key)
+            .map_err(|error| usage("the key of the client certificate cannot be read", &error))?;
+        let certified = CertifiedKey::from_der(chain, key, &provider())
+            .map_err(|error| usage("the client certificate and its key cannot be used", &error))?;
+        Ok(Self { resolver: Arc::new(certified.into()) })
+    }
+
+    /// As [`from_pem`](Self::from_pem), from two files, which may be the same.
+    ///
+    /// # Errors
+    /// As `from_pem`, and if a file cannot be read.
+    pub fn from_files(chain: &Path, key: &Path) -> Result<Self, Error> {
+        Self::from_pem(&read(chain)?, &read(key)?)
+    }
+}
+
+impl fmt::Debug for ClientCertificate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ClientCertificate(…)")
+    }
+}
+
+/// All the certificates of a PEM text, of which there has to be one.
+pub(super) fn certificates(pem: &[u8], what: &str) -> Result<Vec<CertificateDer<'static>>, Error> {
+    let read: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem).collect();
+    let read = read.map_err(|error| Error::Usage(format!("{what} cannot be read: {error}")))?;
+    if read.is_empty() {
+        return Err(Error::Usage(format!("{what} cannot be read: there is no PEM certificate in it")));
+    }
+    Ok(read)
+}
+
+pub(super) fn read(file: &Path) -> Result<Vec<u8>, Error> {
+    fs::read(file).map_err(|error| Error::Usage(format!("cannot read {}: {error}", file.display())))
+}
