@@ -5,19 +5,49 @@ use std::sync::Arc;
 use crate::{
     Endpoint, Error,
     credentials::Identity,
-    endpoint::{Scheme, dial_host},
+    endpoint::{Scheme, dial_host, join},
+    proxy::{Proxy, ProxyKind},
     runtime::{Runtime, Transport},
 };
 
 /// Connects to the endpoint's server. How long it may take is the caller's to bound.
 pub(crate) async fn connect<R: Runtime>(
     endpoint: &Endpoint,
-    _identity: &Identity,
+    identity: &Identity,
 ) -> Result<Box<dyn Transport>, Error> {
-    if endpoint.scheme != Scheme::Http || endpoint.proxy.is_some() {
-        return Err(Error::Usage("TLS and proxies are not there yet".to_owned()));
+    let Endpoint { host, port, .. } = endpoint;
+    let stream = match &endpoint.proxy {
+        None => dial::<R>(host, *port).await?,
+        Some(proxy) => {
+            let mut stream = reach::<R>(proxy).await?;
+            proxy.ask(&mut stream, host, *port).await?;
+            stream
+        }
+    };
+    match endpoint.scheme {
+        Scheme::Http => {
+            // A certificate can only be shown in TLS.
+            let _ = identity;
+            Ok(stream)
+        }
+        #[cfg(feature = "tls")]
+        Scheme::Https => {
+            let certificate = identity.certificate.as_ref();
+            Ok(Box::new(endpoint.tls.connect(stream, host, certificate).await?))
+        }
     }
-    let connect = R::connect(dial_host(&endpoint.host), endpoint.port).await;
-    let failed = |source| Error::Connect { authority: endpoint.authority(), source: Arc::new(source) };
-    Ok(Box::new(connect.map_err(failed)?))
+}
+
+async fn reach<R: Runtime>(proxy: &Proxy) -> Result<Box<dyn Transport>, Error> {
+    let stream = dial::<R>(&proxy.host, proxy.port).await?;
+    match proxy.kind {
+        ProxyKind::Http | ProxyKind::Socks5 => Ok(stream),
+        #[cfg(feature = "tls")]
+        ProxyKind::Https => Ok(Box::new(proxy.tls.connect(stream, &proxy.host, None).await?)),
+    }
+}
+
+async fn dial<R: Runtime>(host: &str, port: u16) -> Result<Box<dyn Transport>, Error> {
+    let failed = |source| Error::Connect { authority: join(host, port), source: Arc::new(source) };
+    Ok(Box::new(R::connect(dial_host(host), port).await.map_err(failed)?))
 }

@@ -9,7 +9,7 @@ use crate::tls::Tls;
 use crate::{
     Error,
     credentials::{Credentials, Identity},
-    proxy::Proxy,
+    proxy::{Environment, Proxy},
 };
 
 /// A Kubernetes API server, or anything that serves its exec and attach: `kubectl proxy`, an embedded pod.
@@ -134,10 +134,26 @@ impl Endpoint {
         self
     }
 
+    /// Connects through the proxy that the process's environment names for this server: `HTTPS_PROXY`, or for an `http://` server `HTTP_PROXY`, else
+    /// `ALL_PROXY`, in capitals or not; unless `NO_PROXY` speaks of the server, or it is this machine. As kubectl does.
+    ///
+    /// # Errors
+    /// The variable that counts holds no URL of a proxy.
+    pub fn proxy_from_environment(mut self) -> Result<Self, Error> {
+        let environment = Environment(|name: &str| std::env::var(name).ok());
+        self.proxy = environment.proxy(self.scheme, &self.host, self.port)?;
+        Ok(self)
+    }
+
     /// `host:port`, an IPv6 address in brackets.
     pub fn authority(&self) -> String {
-        format!("{}:{}", self.host, self.port)
+        join(&self.host, self.port)
     }
+}
+
+/// A host as a URL has it, and a port.
+pub(crate) fn join(host: &str, port: u16) -> String {
+    format!("{host}:{port}")
 }
 
 /// The host to connect to: an IPv6 address without its brackets.

@@ -4,6 +4,10 @@ use std::{fmt, io, sync::Arc};
 
 use channel_proto::{forward::ForwardError, upgrade::Refusal};
 
+use crate::proxy::ProxyProblem;
+#[cfg(feature = "tls")]
+use crate::tls::TlsError;
+
 /// Why a session could not begin, or broke off. A normal end, successful or not, is an [`Outcome`](channel_proto::Outcome) and no error.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
@@ -16,6 +20,16 @@ pub enum Error {
         authority: String,
         /// Why not.
         source: Arc<io::Error>,
+    },
+    /// TLS failed: mostly because the server is not who it should be.
+    #[cfg(feature = "tls")]
+    Tls(TlsError),
+    /// A proxy does not lead to the server.
+    Proxy {
+        /// The proxy's host and port.
+        authority: String,
+        /// Why not.
+        problem: ProxyProblem,
     },
     /// The client's identity could not be had: its [`Credentials`](crate::Credentials) failed.
     Credentials(Arc<dyn std::error::Error + Send + Sync>),
@@ -52,6 +66,10 @@ impl Error {
             Self::Connect { source, .. } | Self::Io(source) => source.kind(),
             Self::Credentials(_) | Self::Refused(_) => io::ErrorKind::PermissionDenied,
             Self::FellBack { error, .. } => error.io_kind(),
+            Self::Proxy { problem: ProxyProblem::Login, .. } => io::ErrorKind::PermissionDenied,
+            Self::Proxy { .. } => io::ErrorKind::ConnectionRefused,
+            #[cfg(feature = "tls")]
+            Self::Tls(_) => io::ErrorKind::InvalidData,
             Self::Protocol(_) => io::ErrorKind::InvalidData,
         }
     }
@@ -62,6 +80,9 @@ impl fmt::Display for Error {
         match self {
             Self::Usage(what) => f.write_str(what),
             Self::Connect { authority, source } => write!(f, "cannot connect to {authority}: {source}"),
+            #[cfg(feature = "tls")]
+            Self::Tls(error) => error.fmt(f),
+            Self::Proxy { authority, problem } => write!(f, "the proxy {authority} {problem}"),
             Self::Credentials(error) => write!(f, "no credentials for the server: {error}"),
             Self::Refused(refusal) => write!(f, "the server refused: {refusal}"),
             Self::FellBack { refusals, error } => {
@@ -87,6 +108,9 @@ impl std::error::Error for Error {
             Self::Protocol(error) => Some(error),
             Self::FellBack { error, .. } => Some(&**error),
             Self::Forward(error) => Some(error),
+            #[cfg(feature = "tls")]
+            Self::Tls(error) => Some(error),
+            Self::Proxy { problem, .. } => Some(problem),
             Self::Usage(_) | Self::Refused(_) => None,
         }
     }
@@ -100,7 +124,18 @@ impl From<channel_proto::Error> for Error {
 
 impl From<io::Error> for Error {
     fn from(error: io::Error) -> Self {
+        #[cfg(feature = "tls")]
+        if let Some(error) = error.get_ref().and_then(|error| error.downcast_ref::<TlsError>()) {
+            return Self::Tls(error.clone());
+        }
         Self::Io(Arc::new(error))
+    }
+}
+
+#[cfg(feature = "tls")]
+impl From<TlsError> for Error {
+    fn from(error: TlsError) -> Self {
+        Self::Tls(error)
     }
 }
 

@@ -54,8 +54,12 @@ pub(crate) async fn upgrade(
             Ok(0) => return Err(refused(upgrade.handle_eof())),
             Ok(_) => {}
             Err(error) => {
-                written?;
-                return Err(error.into());
+                let error = Error::from(error);
+                if let Error::Io(_) = error {
+                    // Else the peer said why before it was gone.
+                    written?;
+                }
+                return Err(error);
             }
         }
     }
@@ -125,7 +129,7 @@ pub(crate) async fn write_all<T: Transport>(stream: &mut T, data: &mut Bytes) ->
     .await
 }
 
-async fn read<T: Transport>(stream: &mut T, into: &mut BytesMut) -> io::Result<usize> {
+pub(crate) async fn read<T: Transport>(stream: &mut T, into: &mut BytesMut) -> io::Result<usize> {
     into.reserve(READ);
     poll_fn(|cx| stream.poll_read(cx, into)).await
 }

@@ -39,6 +39,6 @@ pub use forward::{
 };
 pub use halves::{EndOfStdin, Reader, Writer};
 pub use machine::{Machine, Sorted};
-pub use proxy::Proxy;
+pub use proxy::{Proxy, ProxyProblem};
 pub use server::{Incoming, ServerSession, accept};
 pub use session::{Output, Session};

@@ -24,6 +24,9 @@ pub trait Transport: Send + Unpin + 'static {
 
     /// Ends our side of the stream; the peer's goes on.
     fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>>;
+
+    /// Gives back the memory that a quiet stream does not need. Called now and then, when nothing has happened for a while.
+    fn release(&mut self) {}
 }
 
 impl Transport for Box<dyn Transport> {
@@ -41,6 +44,10 @@ impl Transport for Box<dyn Transport> {
 
     fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         (**self).poll_shutdown(cx)
+    }
+
+    fn release(&mut self) {
+        (**self).release();
     }
 }
 

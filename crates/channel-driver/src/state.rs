@@ -390,6 +390,9 @@ impl<M: Machine> State<M> {
             self.input = BytesMut::new();
         }
         self.machine.transmit().release();
+        if let Some(transport) = &mut self.transport {
+            transport.release();
+        }
     }
 
     pub(crate) fn is_full(&mut self) -> bool {

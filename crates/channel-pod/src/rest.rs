@@ -13,6 +13,7 @@ mod tests;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
+use channel_proto::rfc3339;
 use http::header::CONTENT_TYPE;
 use http::{Method, Request, Response, StatusCode};
 use serde_json::{Value, json};
@@ -200,7 +201,9 @@ fn with_kind(mut document: Value) -> Value {
 }
 
 fn pod_document(pod: &PodFacts) -> Value {
-    let started = rfc3339(pod.started);
+    // A time before 1970 counts as 1970.
+    let started = pod.started.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+    let started = rfc3339(started);
     let conditions: Vec<Value> = ["PodScheduled", "Initialized", "ContainersReady", "Ready"]
         .map(|condition| json!({ "type": condition, "status": "True", "lastTransitionTime": started }))
         .into();
@@ -249,28 +252,6 @@ fn container_document(container: &ContainerFacts) -> Value {
         document[key] = true.into();
     }
     document
-}
-
-/// `2026-11-22T08:12:28Z`; a time before 1970 counts as 1970.
-fn rfc3339(time: SystemTime) -> String {
-    let seconds = time.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
-    let (days, second) = (seconds / 86_400, seconds % 86_400);
-    let (year, month, day) = civil_date(days);
-    let (hour, minute, second) = (second / 3600, second / 60 % 60, second % 60);
-    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z")
-}
-
-/// The Gregorian date of a day counted from 1970-01-01: Howard Hinnant's `civil_from_days`, in eras of 400
-/// years that begin in March, so that the leap day comes last.
-fn civil_date(days: u64) -> (u64, u64, u64) {
-    let days = days + 719_468;
-    let (era, day_of_era) = (days / 146_097, days % 146_097);
-    let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let month_from_march = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
-    let month = if month_from_march < 10 { month_from_march + 3 } else { month_from_march - 9 };
-    (era * 400 + year_of_era + u64::from(month <= 2), month, day)
 }
 
 fn json_response(code: StatusCode, document: &Value) -> Response<Bytes> {

@@ -219,6 +219,7 @@ mod status;
 mod subprotocol;
 #[cfg(test)]
 mod table;
+mod time;
 mod transmit;
 pub mod upgrade;
 mod websocket;
@@ -234,4 +235,5 @@ pub use session::{
 };
 pub use status::{Cause, Details, Status};
 pub use subprotocol::{BearerToken, Encoding, Service, StatusForm, Subprotocol, Transport};
+pub use time::rfc3339;
 pub use websocket::{Role, Strictness, Transmit};

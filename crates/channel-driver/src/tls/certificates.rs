@@ -3,11 +3,12 @@
 use std::{fmt, fs, path::Path, sync::Arc};
 
 use rustls::{
+    RootCertStore,
     pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
     sign::{CertifiedKey, SingleCertAndKey},
 };
 
-use super::settings::provider;
+use super::provider;
 use crate::Error;
 
 /// A certificate with its chain and its private key, that a client shows to a server.
@@ -22,14 +23,7 @@ impl ClientCertificate {
     /// # Errors
     /// One of them cannot be read, or the key is not that of the certificate.
     pub fn from_pem(chain: &[u8], key: &[u8]) -> Result<Self, Error> {
-        let chain = certificates(chain, "the client certificate")?;
-        let usage = |what: &str, error: &dyn fmt::Display| Error::Usage(format!("{what}: {error}"));
-        // The error tells what kind of PEM is missing, and nothing of the key.
-        let key = PrivateKeyDer::from_pem_slice(key)
-            .map_err(|error| usage("the key of the client certificate cannot be read", &error))?;
-        let certified = CertifiedKey::from_der(chain, key, &provider())
-            .map_err(|error| usage("the client certificate and its key cannot be used", &error))?;
-        Ok(Self { resolver: Arc::new(certified.into()) })
+        Ok(Self { resolver: certified(chain, key, "client certificate")? })
     }
 
     /// As [`from_pem`](Self::from_pem), from two files, which may be the same.
@@ -47,12 +41,32 @@ impl fmt::Debug for ClientCertificate {
     }
 }
 
+/// A certificate with its key, which has to be that of the certificate. The errors tell what kind of PEM is missing, and nothing of the key.
+pub(super) fn certified(chain: &[u8], key: &[u8], what: &str) -> Result<Arc<SingleCertAndKey>, Error> {
+    let chain = certificates(chain, what)?;
+    let key = PrivateKeyDer::from_pem_slice(key)
+        .map_err(|error| Error::Usage(format!("the key of the {what} cannot be read: {error}")))?;
+    let certified = CertifiedKey::from_der(chain, key, &provider())
+        .map_err(|error| Error::Usage(format!("the {what} and its key cannot be used: {error}")))?;
+    Ok(Arc::new(certified.into()))
+}
+
+/// All the certificates of a PEM text, as authorities to believe.
+pub(super) fn authorities(pem: &[u8], what: &str) -> Result<Arc<RootCertStore>, Error> {
+    let mut roots = RootCertStore::empty();
+    for certificate in certificates(pem, what)? {
+        let added = roots.add(certificate);
+        added.map_err(|error| Error::Usage(format!("the {what} cannot be used: {error}")))?;
+    }
+    Ok(Arc::new(roots))
+}
+
 /// All the certificates of a PEM text, of which there has to be one.
-pub(super) fn certificates(pem: &[u8], what: &str) -> Result<Vec<CertificateDer<'static>>, Error> {
+fn certificates(pem: &[u8], what: &str) -> Result<Vec<CertificateDer<'static>>, Error> {
     let read: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem).collect();
-    let read = read.map_err(|error| Error::Usage(format!("{what} cannot be read: {error}")))?;
+    let read = read.map_err(|error| Error::Usage(format!("the {what} cannot be read: {error}")))?;
     if read.is_empty() {
-        return Err(Error::Usage(format!("{what} cannot be read: there is no PEM certificate in it")));
+        return Err(Error::Usage(format!("the {what} cannot be read: there is no PEM certificate in it")));
     }
     Ok(read)
 }
