@@ -38,6 +38,8 @@ enum Trust {
     Authorities(Arc<RootCertStore>),
     /// Whoever answers.
     Anybody,
+    /// Those that this says.
+    Configured(Arc<ClientConfig>),
 }
 
 impl Tls {
@@ -124,6 +126,7 @@ impl Tls {
             .with_protocol_versions(&[&version::TLS13, &version::TLS12])
             .map_err(|error| Error::Usage(format!("the cryptography installed cannot do TLS: {error}")))?;
         let builder = match &self.trust {
+            Trust::Configured(config) => return Ok(config.clone()),
             Trust::System => builder.with_root_certificates(system_roots()?),
             Trust::Authorities(roots) => builder.with_root_certificates(roots.clone()),
             Trust::Anybody => {
@@ -133,6 +136,13 @@ impl Tls {
         let mut config = builder.with_no_client_auth();
         config.alpn_protocols = vec![ALPN.to_vec()];
         Ok(self.config.get_or_init(|| Arc::new(config)).clone())
+    }
+}
+
+/// Whatever rustls can do: a verifier of the platform, other versions, a key in hardware. Its ALPN should be `http/1.1`, or nothing.
+impl From<Arc<ClientConfig>> for Tls {
+    fn from(config: Arc<ClientConfig>) -> Self {
+        Self::default().trust(Trust::Configured(config))
     }
 }
 
@@ -163,6 +173,7 @@ impl fmt::Debug for Tls {
             Trust::System => "the system's authorities",
             Trust::Authorities(_) => "given authorities",
             Trust::Anybody => "anybody",
+            Trust::Configured(_) => "as configured",
         };
         f.debug_struct("Tls")
             .field("trust", &trust)

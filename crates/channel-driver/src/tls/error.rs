@@ -113,6 +113,11 @@ fn explain_certificate(error: CertificateError) -> (TlsProblem, String) {
             let what = "its certificate is signed by an authority that is not trusted here";
             (TlsProblem::UnknownAuthority, what.to_owned())
         }
+        Why::BadSignature => {
+            // Every cluster of kubeadm's has a "kubernetes" for its authority.
+            let what = "its certificate is signed by an authority that has the name of a trusted one, but is another";
+            (TlsProblem::UnknownAuthority, what.to_owned())
+        }
         Why::Expired => (TlsProblem::Expired, "its certificate has expired".to_owned()),
         Why::NotValidYet => (TlsProblem::NotYetValid, "its certificate is not valid yet".to_owned()),
         Why::NotValidForName => (TlsProblem::WrongName, "its certificate is for another name".to_owned()),
@@ -120,7 +125,7 @@ fn explain_certificate(error: CertificateError) -> (TlsProblem, String) {
     }
 }
 
-/// The alerts of RFC 8446 §6.2 that a server sends for a client's certificate. It checks nothing else of which these could speak.
+/// The alerts of RFC 8446 §6.2 that a server sends for a client's certificate, or for its signature.
 fn is_about_our_certificate(alert: AlertDescription) -> bool {
     use AlertDescription as A;
     matches!(
@@ -133,5 +138,6 @@ fn is_about_our_certificate(alert: AlertDescription) -> bool {
             | A::CertificateUnknown
             | A::UnknownCA
             | A::AccessDenied
+            | A::DecryptError
     )
 }

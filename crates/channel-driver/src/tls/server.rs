@@ -92,6 +92,13 @@ impl ServerTls {
     }
 }
 
+/// Whatever rustls can do: other versions, a certificate for each name. Its ALPN should be `http/1.1`, or nothing.
+impl From<Arc<ServerConfig>> for ServerTls {
+    fn from(config: Arc<ServerConfig>) -> Self {
+        Self { config }
+    }
+}
+
 /// What a client is called in errors.
 const CLIENT: &str = "the client";
 

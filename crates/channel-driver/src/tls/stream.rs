@@ -186,17 +186,11 @@ impl<T: Transport, S: Side> TlsStream<T, S> {
 
     /// The connection is lost to an error. What rustls has to say of it to the peer is queued.
     fn fail(&mut self, error: rustls::Error) -> io::Error {
-        while let ConnectionState::EncodeTlsData(mut alert) = {
-            let UnbufferedStatus { discard, state } = self.connection.process(&mut []);
-            debug_assert_eq!(discard, 0, "nothing was given");
-            match state {
-                Ok(state) => state,
-                Err(_) => ConnectionState::Closed,
-            }
-        } {
-            if self.outgoing.encode(&mut alert).is_err() {
-                break;
-            }
+        // Once: an alert would be handed out before more is taken in, and of that nothing is wanted.
+        if let Ok(ConnectionState::EncodeTlsData(mut alert)) =
+            self.connection.process(&mut self.received).state
+        {
+            let _ = self.outgoing.encode(&mut alert);
         }
         self.received = BytesMut::new();
         let error = TlsError::new(&self.peer, error);
