@@ -50,7 +50,7 @@ class Server:
 
     def __init__(self, binary, *arguments, transport="websocket"):
         spoken = ["--subprotocol", SPOKEN[transport]]
-        self.command = [binary, "serve", "--output", "json", *spoken, *arguments]
+        self.command = [binary, "serve", "--plain", "--output", "json", *spoken, *arguments]
         self.start()
 
     def start(self, *arguments):

@@ -14,6 +14,7 @@
 //! # }
 //! ```
 
+mod certificate;
 mod forward;
 mod process;
 mod rest;
@@ -28,6 +29,7 @@ use std::{
 };
 
 use channel_proto::{Service, SessionConfig, Streams, Subprotocol, Transport};
+use channel_tokio::{Endpoint, tls::Tls};
 use process::{MainProcess, ProcessSpec};
 use rest::{ContainerFacts, PodFacts};
 use tokio::{net::TcpListener, task::JoinHandle};
@@ -36,6 +38,7 @@ use tokio::{net::TcpListener, task::JoinHandle};
 pub struct Pod {
     address: SocketAddr,
     token: String,
+    authority: Option<String>,
     facts: Arc<serve::Facts>,
     server: JoinHandle<()>,
 }
@@ -52,6 +55,9 @@ impl Pod {
             subprotocols: every_subprotocol(),
             max_connections: 1024,
             session: SessionConfig::server(),
+            security: Security::Plain,
+            names: Vec::new(),
+            client_authorities: None,
         }
     }
 
@@ -60,9 +66,27 @@ impl Pod {
         self.address
     }
 
-    /// The URL for a client: `http://127.0.0.1:41234`.
+    /// The URL for a client: `http://127.0.0.1:41234`, or with TLS `https://127.0.0.1:41234`.
     pub fn url(&self) -> String {
-        format!("http://{}", self.address)
+        let scheme = if self.authority.is_some() { "https" } else { "http" };
+        format!("{scheme}://{}", self.address)
+    }
+
+    /// The authority that vouches for its certificate, as PEM, if it speaks TLS.
+    pub fn certificate_authority(&self) -> Option<&str> {
+        self.authority.as_deref()
+    }
+
+    /// All that a client needs: where it is, the token, and with TLS the authority to believe.
+    pub fn endpoint(&self) -> Endpoint {
+        let endpoint = Endpoint::new(&self.url()).expect("an address makes a URL").token(&self.token);
+        match &self.authority {
+            Some(authority) => {
+                let tls = Tls::new().authorities(authority.as_bytes());
+                endpoint.tls(tls.expect("it was made as a certificate"))
+            }
+            None => endpoint,
+        }
     }
 
     /// The URL for kubectl, with the token in it: `http://127.0.0.1:41234/token/TOKEN`. kubectl sends no credentials over plain HTTP.
@@ -165,13 +189,43 @@ pub struct Builder {
     subprotocols: Vec<Subprotocol>,
     max_connections: usize,
     session: SessionConfig,
+    security: Security,
+    names: Vec<String>,
+    client_authorities: Option<Vec<u8>>,
+}
+
+/// Whether the pod speaks TLS.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Security {
+    Plain,
+    Tls,
 }
 
 impl Builder {
-    /// Listens on another address. Think before you leave loopback: the token travels in the clear.
+    /// Listens on another address. Think before you leave loopback: without [TLS](Self::tls) the token travels in the
+    /// clear.
     pub fn listen(mut self, address: SocketAddr) -> Self {
         self.listen = address;
         self
+    }
+
+    /// Speaks TLS, with a certificate that is made when it starts, by an [authority](Pod::certificate_authority) that is made for it. It is
+    /// for the address that it listens on, for 127.0.0.1, ::1 and `localhost`.
+    pub fn tls(mut self) -> Self {
+        self.security = Security::Tls;
+        self
+    }
+
+    /// Speaks [TLS](Self::tls) with a certificate that is for this name or address too.
+    pub fn tls_name(mut self, name: impl Into<String>) -> Self {
+        self.names.push(name.into());
+        self.tls()
+    }
+
+    /// Speaks [TLS](Self::tls), and takes a client's certificate in the place of the token, if one of these authorities, in PEM, vouches for it.
+    pub fn client_authorities(mut self, pem: impl Into<Vec<u8>>) -> Self {
+        self.client_authorities = Some(pem.into());
+        self.tls()
     }
 
     /// Asks for this token in the place of a random one.
@@ -219,7 +273,7 @@ impl Builder {
     /// Starts the main processes, and serves. Must be called within a tokio runtime.
     ///
     /// # Errors
-    /// The address cannot be listened on, a main process cannot be started, or the token is empty.
+    /// The address cannot be listened on, no certificate can be made or the client authorities cannot be read, a main process cannot be started, or the token is empty.
     pub async fn start(mut self) -> io::Result<Pod> {
         let token = match self.token {
             Some(token) if token.is_empty() => {
@@ -233,6 +287,13 @@ impl Builder {
         }
         let listener = TcpListener::bind(self.listen).await?;
         let address = listener.local_addr()?;
+        let (tls, authority) = match self.security {
+            Security::Plain => (None, None),
+            Security::Tls => {
+                let made = certificate::make(address.ip(), &self.names, self.client_authorities.as_deref())?;
+                (Some(made.tls), Some(made.authority))
+            }
+        };
         let started: Vec<_> = self.containers.into_iter().map(Container::start).collect::<io::Result<_>>()?;
         let (containers, main): (Vec<_>, Vec<_>) = started.into_iter().unzip();
         let main = containers.iter().map(|facts| facts.name.clone()).zip(main);
@@ -247,9 +308,10 @@ impl Builder {
             token: token.clone(),
             subprotocols: self.subprotocols,
             session: self.session,
+            tls,
         });
         let server = tokio::spawn(serve::serve(listener, facts.clone(), self.max_connections));
-        Ok(Pod { address, token, facts, server })
+        Ok(Pod { address, token, authority, facts, server })
     }
 }
 

@@ -5,8 +5,9 @@ use std::{collections::HashMap, io, sync::Arc, time::Duration};
 use bytes::Bytes;
 use channel_proto::{Action, PodRequest, Service, SessionConfig, Subprotocol, TerminalSize};
 use channel_tokio::{
-    Io, Tokio,
+    ByteStream, Io, Tokio,
     server::{Incoming, accept},
+    tls::ServerTls,
 };
 use http::{Response, StatusCode, header::CONTENT_TYPE};
 use tokio::{
@@ -40,6 +41,7 @@ pub(crate) struct Facts {
     pub(crate) token: String,
     pub(crate) subprotocols: Vec<Subprotocol>,
     pub(crate) session: SessionConfig,
+    pub(crate) tls: Option<ServerTls>,
 }
 
 /// Serves until it is dropped, and every session with it.
@@ -65,11 +67,30 @@ pub(crate) async fn serve(listener: TcpListener, facts: Arc<Facts>, max_connecti
 
 async fn connection(stream: TcpStream, facts: &Facts) -> io::Result<()> {
     stream.set_nodelay(true)?;
-    let Ok(read) = timeout(CLIENT_TIME, accept(Io(stream), &facts.session.limits)).await else {
+    let Some(tls) = &facts.tls else { return serve_one(Io(stream), Showed::Nothing, facts).await };
+    let stream = bounded(tls.accept(Io(stream))).await?;
+    let showed = match stream.connection().peer_certificates() {
+        // It was verified in the handshake.
+        Some(_) => Showed::Certificate,
+        None => Showed::Nothing,
+    };
+    serve_one(stream, showed, facts).await
+}
+
+/// What a client showed of itself before its request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Showed {
+    Nothing,
+    /// A certificate of an authority that the pod knows.
+    Certificate,
+}
+
+async fn serve_one(stream: impl ByteStream, showed: Showed, facts: &Facts) -> io::Result<()> {
+    let Ok(read) = timeout(CLIENT_TIME, accept(stream, &facts.session.limits)).await else {
         return Ok(());
     };
     let Some(incoming) = read? else { return Ok(()) };
-    let (request, container) = match facts.judge(&incoming) {
+    let (request, container) = match facts.judge(&incoming, showed) {
         Ok(Wanted::Command(request, container)) => (request, container),
         Ok(Wanted::Forward) => {
             let forward = bounded(incoming.accept_forward::<Tokio>(&facts.session)).await?;
@@ -106,8 +127,12 @@ enum Wanted {
 
 impl Facts {
     /// What to run in which container; or the answer to anything else, in the order of the real server.
-    fn judge(&self, incoming: &Incoming<Io<TcpStream>>) -> Result<Wanted, Box<Response<Bytes>>> {
-        if !self.is_authentic(incoming) {
+    fn judge<T: ByteStream>(
+        &self,
+        incoming: &Incoming<T>,
+        showed: Showed,
+    ) -> Result<Wanted, Box<Response<Bytes>>> {
+        if showed == Showed::Nothing && !self.is_authentic(incoming) {
             return Err(Box::new(Refusal::unauthorized().into_response()));
         }
         let request = match incoming.pod_request() {
@@ -125,7 +150,7 @@ impl Facts {
     }
 
     /// The token may come as every client sends it, or in the path, as [`Pod::kubectl_url`](crate::Pod::kubectl_url) has it.
-    fn is_authentic(&self, incoming: &Incoming<Io<TcpStream>>) -> bool {
+    fn is_authentic<T: ByteStream>(&self, incoming: &Incoming<T>) -> bool {
         match incoming.bearer() {
             Ok(Some(token)) => self.is_token(token.secret()),
             Ok(None) => {

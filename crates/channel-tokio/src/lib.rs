@@ -43,11 +43,12 @@ use tokio::{
     time::{Sleep, sleep_until},
 };
 
+pub use channel_driver::runtime::Transport as ByteStream;
 #[cfg(feature = "tls")]
 pub use channel_driver::tls;
 pub use channel_driver::{
     AfterRejection, Connection, Credentials, EndOfStdin, Endpoint, Error, Identity, IdentityFuture, Listener,
-    ListenerState, Output, Proxy, Session,
+    ListenerState, Output, Proxy, ProxyProblem, Session,
 };
 pub use channel_proto::{
     BearerToken, CloseReason, HeartbeatConfig, Limits, Outcome, PodRequest, SessionConfig, Status, Streams,

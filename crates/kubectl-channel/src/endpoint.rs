@@ -1,4 +1,4 @@
-//! From flags and environment to a server: the place where kubeconfig and TLS will come in.
+//! From flags and environment to a server: the place where kubeconfig will come in.
 
 use std::{env, fmt, fs, io::Read, path::Path};
 
@@ -7,6 +7,7 @@ use channel_tokio::{BearerToken, Endpoint};
 use crate::{
     cli::{ServerFlags, TokenFlags},
     exit::Failure,
+    tls,
 };
 
 const SERVER: &str = "KUBECTL_CHANNEL_SERVER";
@@ -23,7 +24,8 @@ pub(crate) fn resolve(flags: &ServerFlags) -> Result<Endpoint, Failure> {
     let Some(server) = flags.server.clone().or_else(|| variable(SERVER)) else {
         return Err(Failure::usage(NO_SERVER));
     };
-    Ok(authenticated(Endpoint::new(&server)?, token(&flags.token)?))
+    let endpoint = Endpoint::new(&server)?.tls(tls::settings(&flags.tls)?).proxy_from_environment()?;
+    Ok(authenticated(endpoint, token(&flags.token)?))
 }
 
 /// A URL that a container runtime or a kubelet hands out. Whoever knows it has the session, so it is shown to nobody.

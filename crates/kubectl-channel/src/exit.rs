@@ -10,9 +10,10 @@ pub(crate) const HELP: &str = "\
 Exit codes:
   N     the command's own exit code; 128 + n when signal n killed it.
         An attach has none: 0 says that the session ended well
-  1     something failed on this side: a file, stdout, the terminal, a local port; of a cp also in the pod
+  1     something failed on this side: a file, stdout, the terminal, a local port, the credentials; of a cp also
+        in the pod
   2     wrong arguments
-  69    no connection to the server
+  69    no connection to the server, or to another one than it should be
   74    the session ended without a status: what became of the command is not known
   76    the server broke the protocol, or went silent
   77    the server refused: no such pod, a wrong token, no permission
@@ -100,7 +101,8 @@ impl From<Error> for Failure {
 fn code_of(error: &Error) -> u8 {
     match error {
         Error::Usage(_) => USAGE,
-        Error::Connect { .. } => NO_CONNECTION,
+        Error::Connect { .. } | Error::Tls(_) | Error::Proxy { .. } => NO_CONNECTION,
+        Error::Credentials(_) => LOCAL,
         Error::Refused(_) => REFUSED,
         Error::FellBack { error, .. } => code_of(error),
         Error::Protocol(error) if error.fault() == Fault::Caller => USAGE,

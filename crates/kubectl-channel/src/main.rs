@@ -14,6 +14,7 @@ mod signals;
 mod streams;
 mod target;
 mod terminal;
+mod tls;
 
 use std::{
     future::Future,

@@ -49,11 +49,11 @@ impl Target {
 
     /// A pod in this process.
     pub(crate) async fn embedded(connection: &ConnectionFlags) -> Result<Self, Failure> {
-        let started = Pod::builder().start().await;
+        let started = Pod::builder().tls().start().await;
         let pod =
             started.map_err(|error| Failure::local(format!("cannot start the embedded pod: {error}")))?;
         Ok(Self {
-            client: client(Endpoint::new(&pod.url())?.token(pod.token()), connection),
+            client: client(pod.endpoint(), connection),
             place: Place::Pod { namespace: pod.namespace().to_owned(), pod: pod.name().to_owned() },
             _embedded: Some(pod),
         })

@@ -100,7 +100,12 @@ fn wrong_arguments() {
         (&["exec", "--embedded", "--server", "http://x", "--", "ls"], "cannot be used with"),
         (&["exec", "web", "--", "ls"], "kubectl proxy"),
         (&["exec", "deploy/web", "--server", "http://x", "--", "ls"], "names no pod"),
-        (&["exec", "web", "--server", "https://x", "--", "ls"], "https"),
+        (
+            &["exec", "web", "--certificate-authority", "/no/ca", "--server", "https://x", "--", "ls"],
+            "/no/ca",
+        ),
+        (&["exec", "web", "--client-key", "k", "--server", "https://x", "--", "ls"], "--client-certificate"),
+        (&["exec", "--embedded", "--tls-server-name", "x", "--", "ls"], "cannot be used with"),
         (&["exec", "web", "--server", "nonsense", "--", "ls"], "must begin with http://"),
         (&["exec", "web", "--heartbeat", "0", "--", "ls"], "above 0"),
         (&["exec", "web", "--subprotocol", "v9", "--", "ls"], "v5.channel.k8s.io"),

@@ -101,6 +101,11 @@ impl<T: Transport, S: Side> TlsStream<T, S> {
         }
     }
 
+    /// rustls' side of it: the version, the peer's certificates.
+    pub fn connection(&self) -> &S {
+        &self.connection
+    }
+
     /// To be done before anything else. If it fails for a reason of TLS, the peer is told.
     pub(super) async fn handshake(&mut self) -> io::Result<()> {
         let done = poll_fn(|cx| self.poll_handshake(cx)).await;

@@ -1,5 +1,6 @@
 //! The command line.
 
+mod tls;
 mod values;
 
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
@@ -7,6 +8,7 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 use channel_tokio::{BearerToken, HeartbeatConfig, Subprotocol};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+pub(crate) use self::tls::TlsFlags;
 use self::values::{address, heartbeat, name, seconds, served_subprotocol, subprotocol, token, url};
 use crate::{
     endpoint::StreamingUrl,
@@ -56,7 +58,7 @@ pub(crate) struct ExecFlags {
     #[arg(hide = true)]
     pub(crate) stray: Vec<String>,
     /// Start a pod in this process, on a free port of 127.0.0.1, and run the command in there.
-    #[arg(long, conflicts_with_all = ["server", "token", "token_file", "namespace", "container", "url"])]
+    #[arg(long, conflicts_with_all = ["server", "TlsFlags", "token", "token_file", "namespace", "container", "url"])]
     pub(crate) embedded: bool,
     #[command(flatten)]
     pub(crate) url: UrlFlags,
@@ -114,7 +116,7 @@ pub(crate) struct PortForwardFlags {
     #[arg(long, value_name = "N", default_value = "1", value_parser = clap::value_parser!(u8).range(1..=64))]
     pub(crate) connections: u8,
     /// Start a pod in this process, and forward to ports of this machine. There is no POD then.
-    #[arg(long, conflicts_with_all = ["server", "token", "token_file", "namespace", "url"])]
+    #[arg(long, conflicts_with_all = ["server", "TlsFlags", "token", "token_file", "namespace", "url"])]
     pub(crate) embedded: bool,
     #[command(flatten)]
     pub(crate) url: UrlFlags,
@@ -134,7 +136,7 @@ pub(crate) struct CpFlags {
     #[arg(short, long)]
     pub(crate) container: Option<String>,
     /// Start a pod in this process: its files are those of this machine.
-    #[arg(long, conflicts_with_all = ["server", "token", "token_file", "namespace", "container"])]
+    #[arg(long, conflicts_with_all = ["server", "TlsFlags", "token", "token_file", "namespace", "container"])]
     pub(crate) embedded: bool,
     #[command(flatten)]
     pub(crate) connection: ConnectionFlags,
@@ -198,10 +200,12 @@ pub(crate) struct UrlFlags {
 
 #[derive(Debug, Args)]
 pub(crate) struct ServerFlags {
-    /// The API server, or a proxy before it: http://127.0.0.1:8001 for `kubectl proxy`. Or the environment's
-    /// KUBECTL_CHANNEL_SERVER.
+    /// The API server, https://10.0.0.1:6443, or a proxy before it: http://127.0.0.1:8001 for `kubectl proxy`. Or the environment's
+    /// KUBECTL_CHANNEL_SERVER. HTTPS_PROXY, HTTP_PROXY, ALL_PROXY and NO_PROXY are heeded.
     #[arg(long, value_name = "URL")]
     pub(crate) server: Option<String>,
+    #[command(flatten)]
+    pub(crate) tls: TlsFlags,
     #[command(flatten)]
     pub(crate) token: TokenFlags,
 }
@@ -222,6 +226,15 @@ pub(crate) struct ServeFlags {
     /// The address and port to listen on; port 0 is any free one.
     #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:0", value_parser = address)]
     pub(crate) listen: SocketAddr,
+    /// Speak plain http, without TLS.
+    #[arg(long)]
+    pub(crate) plain: bool,
+    /// A file with the certificates of authorities, as PEM: a client with a certificate of theirs needs no token.
+    #[arg(long, value_name = "FILE", conflicts_with = "plain")]
+    pub(crate) client_ca: Option<PathBuf>,
+    /// Write a kubeconfig for it there, in the place of a temporary file.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) write_kubeconfig: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) token: TokenFlags,
     /// The name of the pod.

@@ -24,6 +24,9 @@ pub(crate) const PROGRAM: &str = env!("CARGO_BIN_EXE_kubectl-channel");
 pub(crate) fn program<'a>(arguments: impl IntoIterator<Item = &'a str>) -> Command {
     let mut command = Command::new(PROGRAM);
     command.args(arguments).env_remove("KUBECTL_CHANNEL_SERVER").env_remove("KUBECTL_CHANNEL_TOKEN");
+    for name in ["HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY", "NO_PROXY"] {
+        command.env_remove(name).env_remove(name.to_lowercase());
+    }
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     command
 }
@@ -117,15 +120,21 @@ impl Lines {
     }
 }
 
-/// `serve`, in a process of its own.
+/// `serve`, in a process of its own; without TLS unless it is [started](Self::with_tls) with it.
 pub(crate) struct Served {
     pub(crate) child: Child,
     pub(crate) url: String,
     pub(crate) kubectl_server: String,
     pub(crate) token: String,
+    /// All that it says of itself.
+    pub(crate) facts: serde_json::Value,
 }
 
 impl Served {
+    pub(crate) fn with_tls<'a>(arguments: impl IntoIterator<Item = &'a str>) -> Self {
+        Self::begin(program(["serve", "--output", "json"].into_iter().chain(arguments)))
+    }
+
     pub(crate) fn start<'a>(arguments: impl IntoIterator<Item = &'a str>) -> Self {
         Self::start_with(arguments, |_| {})
     }
@@ -134,14 +143,19 @@ impl Served {
         arguments: impl IntoIterator<Item = &'a str>,
         prepare: impl FnOnce(&mut Command),
     ) -> Self {
-        let mut command = program(["serve", "--output", "json"].into_iter().chain(arguments));
+        let mut command = program(["serve", "--plain", "--output", "json"].into_iter().chain(arguments));
         prepare(&mut command);
+        Self::begin(command)
+    }
+
+    fn begin(mut command: Command) -> Self {
         let mut child = command.spawn().unwrap();
         let mut line = String::new();
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
         let facts: serde_json::Value = serde_json::from_str(&line).unwrap();
         let fact = |name: &str| facts[name].as_str().unwrap().to_owned();
-        Self { child, url: fact("url"), kubectl_server: fact("kubectlServer"), token: fact("token") }
+        let (url, kubectl_server, token) = (fact("url"), fact("kubectlServer"), fact("token"));
+        Self { child, url, kubectl_server, token, facts }
     }
 
     /// The arguments of an exec or attach in its pod.

@@ -1,11 +1,14 @@
 //! `serve`: a pod of this machine, until somebody ends it.
 
-use std::{env, io::Write, process};
+mod files;
+
+use std::{env, fs, io::Write, process};
 
 use channel_pod::{Container, Pod};
 use serde_json::json;
 use signal_hook::consts::SIGPIPE;
 
+use self::files::Files;
 use crate::{
     cli::{Output, ServeFlags},
     endpoint,
@@ -17,16 +20,18 @@ use crate::{
 pub(crate) async fn serve(flags: ServeFlags) -> Result<Exit, Failure> {
     let mut signals = Signals::listen()?;
     if !flags.listen.ip().is_loopback() {
+        let clear = if flags.plain { "the token and all data travel in the clear, and " } else { "" };
         warn(format_args!(
-            "{} can be reached from other machines: the token and all data travel in the clear, and whoever \
-             has the token runs commands as you",
+            "{} can be reached from other machines: {clear}whoever has the token runs commands as you",
             flags.listen
         ));
     }
     let pod = start(&flags).await?;
+    let files = Files::write(&pod, flags.write_kubeconfig.as_deref());
+    let files = files.map_err(|error| Failure::local(format!("cannot write a kubeconfig: {error}")))?;
     let facts = match flags.output {
-        Output::Text => text(&pod, &flags),
-        Output::Json => json(&pod, &flags),
+        Output::Text => text(&pod, &flags, &files),
+        Output::Json => json(&pod, &flags, &files),
     };
     let mut stdout = std::io::stdout().lock();
     if writeln!(stdout, "{facts}").and_then(|()| stdout.flush()).is_err() {
@@ -50,6 +55,15 @@ async fn start(flags: &ServeFlags) -> Result<Pod, Failure> {
         .name(&flags.name)
         .namespace(&flags.namespace)
         .container(container);
+    if !flags.plain {
+        pod = pod.tls();
+    }
+    if let Some(file) = &flags.client_ca {
+        let read = fs::read(file);
+        let read =
+            read.map_err(|error| Failure::local(format!("cannot read {}: {error}", file.display())))?;
+        pod = pod.client_authorities(read);
+    }
     if let Some(token) = endpoint::token(&flags.token)? {
         if !token.secret().bytes().all(is_plain) {
             return Err(Failure::usage(
@@ -69,12 +83,14 @@ fn is_plain(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~')
 }
 
-fn json(pod: &Pod, flags: &ServeFlags) -> String {
+fn json(pod: &Pod, flags: &ServeFlags, files: &Files) -> String {
     let facts = json!({
         "pid": process::id(),
         "url": pod.url(),
         "kubectlServer": pod.kubectl_url(),
         "token": pod.token(),
+        "certificateAuthority": files.authority,
+        "kubeconfig": files.kubeconfig,
         "namespace": pod.namespace(),
         "pod": pod.name(),
         "container": flags.container,
@@ -82,17 +98,19 @@ fn json(pod: &Pod, flags: &ServeFlags) -> String {
     facts.to_string()
 }
 
-fn text(pod: &Pod, flags: &ServeFlags) -> String {
+fn text(pod: &Pod, flags: &ServeFlags, files: &Files) -> String {
     let (name, namespace) = (pod.name(), pod.namespace());
     // The name by which we were called is one that the caller can call.
     let program = env::args().next().unwrap_or_else(|| "kubectl-channel".into());
-    let kubectl = |what: &str| format!("kubectl --server={} -n {namespace} {what}", pod.kubectl_url());
-    let channel = |action: &str, what: &str| {
-        format!("{program} {action} --server {} --token {} -n {namespace} {what}", pod.url(), pod.token())
-    };
+    let kubectl = |what: &str| format!("kubectl --kubeconfig {} {what}", files.kubeconfig.display());
+    let mut access = format!("--server {} --token-file {}", pod.url(), files.token.display());
+    if let Some(authority) = &files.authority {
+        access.push_str(&format!(" --certificate-authority {}", authority.display()));
+    }
+    let channel = |action: &str, what: &str| format!("{program} {action} {access} -n {namespace} {what}");
     let mut lines = vec![
         format!(
-            "The pod {name} (namespace {namespace}) is at {}. With its token, which is in these lines,",
+            "The pod {name} (namespace {namespace}) is at {}. With its token, which is in these files,",
             pod.url()
         ),
         "one can run any command as you:".into(),
