@@ -1,5 +1,7 @@
 //! A pod served over TLS, and who may talk to it.
 
+#![allow(clippy::unwrap_used)] // In the helpers of tests too.
+
 mod support;
 
 use std::{fs, os::unix::fs::PermissionsExt, path::Path, process::Output};

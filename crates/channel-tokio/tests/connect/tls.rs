@@ -26,35 +26,35 @@ use crate::{
 macro_rules! all {
     ($each:ident) => {
         $each! {
-            the_right_name_is_believed
-            a_wrong_name_is_not
-            ipv4_and_ipv6_addresses_are_names
-            an_expired_certificate_tells_when
-            a_certificate_for_later_tells_when
-            an_unknown_authority_is_not_believed
-            anybody_is_believed_when_asked_for
-            a_client_certificate_opens_the_door
-            without_the_right_client_certificate_it_stays_shut
-            a_server_that_stops_half_way_is_a_timeout
-            what_is_not_tls_says_so
-            both_versions_are_spoken
-            much_data_goes_both_ways
-            pieces_of_a_few_bytes_change_nothing
-            a_cut_is_no_end
-            nothing_secret_is_shown
+            tls::the_right_name_is_believed
+            tls::a_wrong_name_is_not
+            tls::ipv4_and_ipv6_addresses_are_names
+            tls::an_expired_certificate_tells_when
+            tls::a_certificate_for_later_tells_when
+            tls::an_unknown_authority_is_not_believed
+            tls::anybody_is_believed_when_asked_for
+            tls::a_client_certificate_opens_the_door
+            tls::without_the_right_client_certificate_it_stays_shut
+            tls::a_server_that_stops_half_way_is_a_timeout
+            tls::what_is_not_tls_says_so
+            tls::both_versions_are_spoken
+            tls::much_data_goes_both_ways
+            tls::pieces_of_a_few_bytes_change_nothing
+            tls::a_cut_is_no_end
+            tls::nothing_secret_is_shown
         }
     };
 }
 pub(crate) use all;
 
-const NAME: &str = "k8s.test";
+pub(crate) const NAME: &str = "k8s.test";
 
-fn server_tls(certificate: &Certificate) -> ServerTls {
+pub(crate) fn server_tls(certificate: &Certificate) -> ServerTls {
     ServerTls::from_pem(certificate.chain.as_bytes(), certificate.key.as_bytes()).unwrap()
 }
 
 /// Believes the authority, and expects that name whatever the URL says.
-fn client_tls(authority: &Authority, name: &str) -> Tls {
+pub(crate) fn client_tls(authority: &Authority, name: &str) -> Tls {
     Tls::new().authorities(authority.pem.as_bytes()).unwrap().server_name(name).unwrap()
 }
 
@@ -67,7 +67,7 @@ fn endpoint(address: SocketAddr, tls: Tls) -> Endpoint {
 }
 
 /// Starts a session at the endpoint, sends `data` to and fro, and gives back what came.
-async fn ask<R: Runtime<Timer: Unpin>>(endpoint: Endpoint, data: Bytes) -> Result<Vec<u8>, Error> {
+pub(crate) async fn ask<R: Runtime<Timer: Unpin>>(endpoint: Endpoint, data: Bytes) -> Result<Vec<u8>, Error> {
     let client = Client::<R>::new(endpoint);
     let exec = client.exec("default", "web-0").command(["cat"]).stdin().stdout();
     there_and_back::<R>(exec.start().await?, data).await
@@ -92,7 +92,7 @@ async fn there_and_back<R: Runtime<Timer: Unpin>>(
     Ok(back)
 }
 
-const HELLO: Bytes = Bytes::from_static(b"hello");
+pub(crate) const HELLO: Bytes = Bytes::from_static(b"hello");
 
 /// A server with a certificate for `names`, and what a client that expects `name` and believes the server's authority says of it.
 async fn judge<R: Runtime<Timer: Unpin>>(
@@ -265,7 +265,7 @@ pub(crate) async fn both_versions_are_spoken<R: Runtime<Timer: Unpin>>() {
     }
 }
 
-fn pattern(len: u32) -> Bytes {
+pub(crate) fn pattern(len: u32) -> Bytes {
     (0..len).map(|at| (at / 7).to_le_bytes()[0]).collect()
 }
 
