@@ -106,9 +106,9 @@ class Client:
     token: str = ""
     transport: str = "websocket"
 
-    @staticmethod
-    def kubectl(binary, facts):
-        return Client("kubectl", binary, facts, 1, 1, "You must be logged in to the server")
+    @classmethod
+    def kubectl(cls, binary, facts):
+        return cls("kubectl", binary, facts, 1, 1, "You must be logged in to the server")
 
     @classmethod
     def ours(cls, binary, facts):

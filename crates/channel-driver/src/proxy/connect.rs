@@ -48,7 +48,10 @@ impl Steps for Connect {
                 // One that waits for the last answer may be whole already.
                 self.next(input)
             }
-            Ok(StatusCode::PROXY_AUTHENTICATION_REQUIRED) => Err(ProxyProblem::Login),
+            // 401 is what tinyproxy says to a wrong one.
+            Ok(StatusCode::PROXY_AUTHENTICATION_REQUIRED | StatusCode::UNAUTHORIZED) => {
+                Err(ProxyProblem::Login)
+            }
             _ => Err(ProxyProblem::Refused(
                 format!("{code} {}", answer.reason.unwrap_or_default()).trim_end().to_owned(),
             )),

@@ -56,6 +56,7 @@ fn connect_refused() {
         end(b"HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 0\r\n\r\n"),
         ProxyProblem::Login
     );
+    assert_eq!(end(b"HTTP/1.0 401 Unauthorized\r\n\r\n"), ProxyProblem::Login);
     assert_eq!(end(b"HTTP/1.1 403 Filtered\r\n\r\n"), ProxyProblem::Refused("403 Filtered".into()));
     assert_eq!(end(b"HTTP/1.1 502\r\n\r\n"), ProxyProblem::Refused("502".into()));
     assert!(matches!(end(b"SSH-2.0-OpenSSH\r\n"), ProxyProblem::Protocol(_)));

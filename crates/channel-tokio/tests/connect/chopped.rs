@@ -38,7 +38,7 @@ impl Direction {
     /// The size of the next piece; `None` for a wait that is over at once.
     fn piece(&mut self, cx: &Context<'_>) -> Option<usize> {
         self.turn += 1;
-        if self.turn % 5 == 0 {
+        if self.turn.is_multiple_of(5) {
             cx.waker().wake_by_ref();
             return None;
         }
