@@ -2,6 +2,7 @@
 
 use std::{io, net::SocketAddr, time::Duration};
 
+use channel_tokio::Io;
 use k8s_openapi::api::core::v1::Pod;
 use kube::{
     Api, Client, Config,
@@ -19,7 +20,7 @@ pub(crate) struct Kube;
 
 impl Contender for Kube {
     async fn serve(self, stream: TcpStream) -> io::Result<()> {
-        pod::serve(stream).await
+        pod::serve(Io(stream)).await
     }
 
     async fn work(self, server: SocketAddr, work: Work) -> io::Result<Vec<Duration>> {

@@ -1,4 +1,5 @@
-//! Exec from end to end on loopback: bytes down, bytes up, and round trips, beside a raw TCP copy and two peers.
+//! Exec from end to end on loopback: bytes down, bytes up, and round trips, beside a raw TCP copy and two peers; and over TLS beside a
+//! raw copy through it.
 
 #![expect(clippy::print_stdout, reason = "a report")]
 
@@ -8,6 +9,7 @@ mod ours;
 mod pod;
 mod raw;
 mod report;
+mod tls;
 mod websocket;
 mod work;
 
@@ -18,7 +20,8 @@ use report::{Report, Sample};
 use work::{Contender, Work};
 
 /// The names, in the order of the table; the first is what the others are compared with.
-pub(crate) const CONTENDERS: [&str; 4] = ["raw TCP", "tokio-tungstenite", "kube", "channel-tokio"];
+pub(crate) const CONTENDERS: [&str; 6] =
+    ["raw TCP", "tokio-tungstenite", "kube", "channel-tokio", "raw rustls", "channel-tokio, TLS"];
 
 fn main() -> io::Result<ExitCode> {
     let quick = env::args().any(|argument| argument == "--quick");
@@ -34,6 +37,8 @@ fn main() -> io::Result<ExitCode> {
                 sample(websocket::WebSocket, work)?,
                 sample(kube_rs::Kube, work)?,
                 sample(ours::Ours, work)?,
+                sample(tls::RawTls, work)?,
+                sample(tls::OursTls, work)?,
             ];
             report.add(work, samples);
         }

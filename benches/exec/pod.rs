@@ -4,10 +4,9 @@ use std::io;
 
 use bytes::Bytes;
 use channel_tokio::{
-    Io, Limits, Outcome, SessionConfig, Subprotocol, Tokio,
+    Limits, Outcome, SessionConfig, Subprotocol, Tokio, Transport,
     server::{self, ServerSession},
 };
-use tokio::net::TcpStream;
 
 use crate::{
     bytes as byte_streams,
@@ -15,9 +14,8 @@ use crate::{
 };
 
 /// Serves one exec.
-pub(crate) async fn serve(stream: TcpStream) -> io::Result<()> {
-    let incoming =
-        server::accept(Io(stream), &Limits::default()).await?.ok_or(io::ErrorKind::UnexpectedEof)?;
+pub(crate) async fn serve(stream: impl Transport) -> io::Result<()> {
+    let incoming = server::accept(stream, &Limits::default()).await?.ok_or(io::ErrorKind::UnexpectedEof)?;
     let request = incoming.pod_request().ok().flatten().ok_or(io::ErrorKind::InvalidInput)?;
     let work = match &request.action {
         channel_proto::Action::Exec { command } => Work::parse(command),

@@ -12,6 +12,8 @@ pub const DECODE_OVER_TUNGSTENITE: f64 = 10.0;
 pub const DOWNLOAD: (f64, f64) = (1.3, 0.3);
 /// The CPU of a client that uploads, likewise.
 pub const UPLOAD: (f64, f64) = (1.6, 0.1);
+/// The CPU of a client that downloads over TLS, as a multiple of a raw copy's through rustls.
+pub const TLS_DOWNLOAD: f64 = 1.15;
 /// A round trip of 64 bytes, as a multiple of a raw TCP connection's.
 pub const ROUND_TRIP: f64 = 1.1;
 /// Heap that an idle session on tokio may hold, in bytes.
