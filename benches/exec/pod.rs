@@ -4,7 +4,7 @@ use std::io;
 
 use bytes::Bytes;
 use channel_tokio::{
-    Limits, Outcome, SessionConfig, Subprotocol, Tokio, Transport,
+    ByteStream, Limits, Outcome, SessionConfig, Subprotocol, Tokio,
     server::{self, ServerSession},
 };
 
@@ -14,7 +14,7 @@ use crate::{
 };
 
 /// Serves one exec.
-pub(crate) async fn serve(stream: impl Transport) -> io::Result<()> {
+pub(crate) async fn serve(stream: impl ByteStream) -> io::Result<()> {
     let incoming = server::accept(stream, &Limits::default()).await?.ok_or(io::ErrorKind::UnexpectedEof)?;
     let request = incoming.pod_request().ok().flatten().ok_or(io::ErrorKind::InvalidInput)?;
     let work = match &request.action {
