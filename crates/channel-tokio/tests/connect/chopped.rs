@@ -19,6 +19,9 @@ struct Direction {
     ended: bool,
     /// Counts the calls: the sizes of the pieces follow from it, and when to wait.
     turn: usize,
+    /// How many bytes were written, and which of them is changed on the way.
+    written: usize,
+    changed: Option<usize>,
     reader: Option<Waker>,
     writer: Option<Waker>,
 }
@@ -32,6 +35,13 @@ pub(crate) struct Chopped {
 pub(crate) fn pipe() -> (Chopped, Chopped) {
     let (there, back) = (Arc::<Mutex<Direction>>::default(), Arc::<Mutex<Direction>>::default());
     (Chopped { incoming: back.clone(), outgoing: there.clone() }, Chopped { incoming: there, outgoing: back })
+}
+
+/// The byte at this place, of those that the second end sends, is changed on the way.
+pub(crate) fn changing_pipe(at: usize) -> (Chopped, Chopped) {
+    let (near, far) = pipe();
+    far.outgoing.lock().unwrap().changed = Some(at);
+    (near, far)
 }
 
 impl Direction {
@@ -74,6 +84,11 @@ impl Transport for Chopped {
             return Poll::Pending;
         }
         direction.bytes.extend(&slice[..count]);
+        let begin = direction.bytes.len() - count;
+        if let Some(at) = direction.changed.and_then(|at| at.checked_sub(direction.written)) {
+            direction.bytes.iter_mut().skip(begin).take(count).skip(at).take(1).for_each(|byte| *byte ^= 1);
+        }
+        direction.written += count;
         direction.wake();
         Poll::Ready(Ok(count))
     }

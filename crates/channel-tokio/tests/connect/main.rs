@@ -4,10 +4,12 @@
 
 mod certificates;
 mod chopped;
+mod direct;
 mod proxies;
 mod proxy;
 mod server;
 mod tls;
+mod tls_bytes;
 
 /// Makes a test on tokio of each of these.
 macro_rules! on_tokio {
@@ -22,5 +24,6 @@ macro_rules! on_tokio {
 
 mod on_tokio {
     crate::tls::all!(on_tokio);
+    crate::tls_bytes::all!(on_tokio);
     crate::proxies::all!(on_tokio);
 }

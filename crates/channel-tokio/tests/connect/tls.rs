@@ -4,22 +4,19 @@ use std::{
     future::poll_fn,
     io::{self, IoSlice},
     net::SocketAddr,
-    sync::Arc,
     time::Duration,
 };
 
 use bytes::{Bytes, BytesMut};
 use channel_driver::{
-    Client, EndOfStdin, Endpoint, Error, Identity, ServerSession, Session,
+    Client, EndOfStdin, Endpoint, Error, Identity, Session,
     runtime::{Accept, Runtime, Transport},
     tls::{ClientAuth, ClientCertificate, ServerTls, Tls, TlsProblem},
 };
-use channel_proto::{SessionConfig, Streams, Subprotocol};
 
 use crate::{
     certificates::{Authority, Certificate, Validity},
-    chopped,
-    server::{echo, listen, serve},
+    server::{listen, serve},
 };
 
 /// Hands the names of all cases to a macro, which makes a test of each.
@@ -37,10 +34,6 @@ macro_rules! all {
             tls::without_the_right_client_certificate_it_stays_shut
             tls::a_server_that_stops_half_way_is_a_timeout
             tls::what_is_not_tls_says_so
-            tls::both_versions_are_spoken
-            tls::much_data_goes_both_ways
-            tls::pieces_of_a_few_bytes_change_nothing
-            tls::a_cut_is_no_end
             tls::nothing_secret_is_shown
         }
     };
@@ -62,7 +55,7 @@ fn client_certificate(certificate: &Certificate) -> ClientCertificate {
     ClientCertificate::from_pem(certificate.chain.as_bytes(), certificate.key.as_bytes()).unwrap()
 }
 
-fn endpoint(address: SocketAddr, tls: Tls) -> Endpoint {
+pub(crate) fn endpoint(address: SocketAddr, tls: Tls) -> Endpoint {
     Endpoint::new(&format!("https://{address}")).unwrap().tls(tls)
 }
 
@@ -74,7 +67,7 @@ pub(crate) async fn ask<R: Runtime<Timer: Unpin>>(endpoint: Endpoint, data: Byte
 }
 
 /// Both directions at once, in two tasks.
-async fn there_and_back<R: Runtime<Timer: Unpin>>(
+pub(crate) async fn there_and_back<R: Runtime<Timer: Unpin>>(
     mut session: Session,
     data: Bytes,
 ) -> Result<Vec<u8>, Error> {
@@ -244,92 +237,8 @@ pub(crate) async fn what_is_not_tls_says_so<R: Runtime<Timer: Unpin>>() {
     assert_problem(result, TlsProblem::Protocol, &["not TLS"]);
 }
 
-pub(crate) async fn both_versions_are_spoken<R: Runtime<Timer: Unpin>>() {
-    let authority = Authority::new();
-    for version in [&rustls::version::TLS12, &rustls::version::TLS13] {
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let mut roots = rustls::RootCertStore::empty();
-        let pem = authority.pem.as_bytes();
-        let certificate = rustls::pki_types::pem::PemObject::from_pem_slice(pem).unwrap();
-        roots.add(certificate).unwrap();
-        let only = rustls::ClientConfig::builder_with_provider(provider)
-            .with_protocol_versions(&[version])
-            .unwrap()
-            .with_root_certificates(roots)
-            .with_no_client_auth();
-        let address = serve::<R>(server_tls(&authority.issue(&[NAME], Validity::Now))).await;
-        let tls = Tls::from(Arc::new(only)).server_name(NAME).unwrap();
-        let data = pattern(300_000);
-        let back = ask::<R>(endpoint(address, tls), data.clone()).await.unwrap();
-        assert!(back == data, "{version:?}: {} of {} bytes came back", back.len(), data.len());
-    }
-}
-
 pub(crate) fn pattern(len: u32) -> Bytes {
     (0..len).map(|at| (at / 7).to_le_bytes()[0]).collect()
-}
-
-pub(crate) async fn much_data_goes_both_ways<R: Runtime<Timer: Unpin>>() {
-    let authority = Authority::new();
-    let address = serve::<R>(server_tls(&authority.issue(&[NAME], Validity::Now))).await;
-    let data = pattern(32 << 20);
-    let back = ask::<R>(endpoint(address, client_tls(&authority, NAME)), data.clone()).await.unwrap();
-    assert!(back == data, "{} of {} bytes came back", back.len(), data.len());
-}
-
-pub(crate) async fn pieces_of_a_few_bytes_change_nothing<R: Runtime<Timer: Unpin>>() {
-    let authority = Authority::new();
-    let tls = server_tls(&authority.issue(&[NAME], Validity::Now));
-    let (near, far) = chopped::pipe();
-    let streams = Streams { stdin: true, stdout: true, ..Streams::default() };
-    R::spawn(async move {
-        let stream = tls.accept(far).await.unwrap();
-        let config = SessionConfig::server();
-        let session = ServerSession::over::<R>(stream, BytesMut::new(), Subprotocol::V5, streams, &config);
-        echo(session).await.unwrap();
-    });
-    let stream = client_tls(&authority, NAME).connect(near, "127.0.0.1", None).await.unwrap();
-    let config = SessionConfig::client([7; 32]);
-    let session = Session::over::<R>(stream, BytesMut::new(), Subprotocol::V5, streams, &config);
-    let data = pattern(1 << 20);
-    let back = there_and_back::<R>(session, data.clone()).await.unwrap();
-    assert!(back == data, "{} of {} bytes came back", back.len(), data.len());
-}
-
-/// The server goes away behind some output, with and without saying so in TLS.
-pub(crate) async fn a_cut_is_no_end<R: Runtime<Timer: Unpin>>() {
-    let authority = Authority::new();
-    for how in [Cut::CloseNotify, Cut::Bare] {
-        let tls = server_tls(&authority.issue(&[NAME], Validity::Now));
-        let (near, far) = chopped::pipe();
-        R::spawn(async move {
-            let mut stream = tls.accept(far).await.unwrap();
-            // An empty message of channel 1, and one with a byte in it.
-            let mut frames = &b"\x82\x01\x01\x82\x02\x01x"[..];
-            while !frames.is_empty() {
-                let written = poll_fn(|cx| stream.poll_write(cx, &[IoSlice::new(frames)])).await.unwrap();
-                frames = &frames[written..];
-            }
-            poll_fn(|cx| stream.poll_flush(cx)).await.unwrap();
-            if how == Cut::CloseNotify {
-                poll_fn(|cx| stream.poll_shutdown(cx)).await.unwrap();
-            }
-        });
-        let stream = client_tls(&authority, NAME).connect(near, "127.0.0.1", None).await.unwrap();
-        let streams = Streams { stdout: true, ..Streams::default() };
-        let config = SessionConfig::client([7; 32]);
-        let mut session = Session::over::<R>(stream, BytesMut::new(), Subprotocol::V5, streams, &config);
-        let mut stdout = session.stdout.take().unwrap();
-        assert_eq!(stdout.chunk().await.unwrap().as_deref(), Some(&b"x"[..]));
-        assert_eq!(stdout.chunk().await.unwrap_err().kind(), io::ErrorKind::UnexpectedEof);
-        assert!(!session.wait().await.unwrap().success());
-    }
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Cut {
-    CloseNotify,
-    Bare,
 }
 
 pub(crate) async fn nothing_secret_is_shown<R: Runtime<Timer: Unpin>>() {
