@@ -4,6 +4,7 @@
 
 mod certificates;
 mod chopped;
+mod credentials;
 mod direct;
 mod proxies;
 mod proxy;
@@ -25,5 +26,6 @@ macro_rules! on_tokio {
 mod on_tokio {
     crate::tls::all!(on_tokio);
     crate::tls_bytes::all!(on_tokio);
+    crate::credentials::all!(on_tokio);
     crate::proxies::all!(on_tokio);
 }
