@@ -10,86 +10,66 @@ use channel_proto::{ClientSession, ServerSession};
 
 use crate::{Connection, EndOfStdin, Machine, Reader, Writer};
 
+/// The traits of one world, by the names that stand where this is called. Worlds differ in what is read into, in what
+/// reading tells, and in what ending a stream is called.
+macro_rules! io_traits {
+    ($buffer:ty, $told:ty, $tell:expr, $end:ident) => {
+        io_traits!(@read Reader<M>, [M: Machine], $buffer, $told, $tell);
+        io_traits!(@read Connection, [], $buffer, $told, $tell);
+        io_traits!(@write Connection, $end, |connection, cx| connection.poll_close(cx));
+        io_traits!(@write Writer<ClientSession>, $end, |stdin, cx| {
+            stdin.poll_close(cx, EndOfStdin::HalfCloseOnly)
+        });
+        // Only flushes: an output ends with its session.
+        io_traits!(@write Writer<ServerSession>, $end, |output, cx| output.poll_flush(cx));
+    };
+    (@read $stream:ty, [$($generics:tt)*], $buffer:ty, $told:ty, $tell:expr) => {
+        impl<$($generics)*> AsyncRead for $stream {
+            fn poll_read(
+                mut self: Pin<&mut Self>,
+                cx: &mut Context<'_>,
+                mut buf: &mut $buffer,
+            ) -> Poll<io::Result<$told>> {
+                <$stream>::poll_read(&mut self, cx, &mut buf).map_ok($tell)
+            }
+        }
+    };
+    (@write $stream:ty, $end:ident, $close:expr) => {
+        impl AsyncWrite for $stream {
+            fn poll_write(
+                mut self: Pin<&mut Self>,
+                cx: &mut Context<'_>,
+                data: &[u8],
+            ) -> Poll<io::Result<usize>> {
+                <$stream>::poll_write(&mut self, cx, data)
+            }
+
+            fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+                <$stream>::poll_flush(&mut self, cx)
+            }
+
+            fn $end(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+                let close: fn(&mut $stream, &mut Context<'_>) -> Poll<io::Result<()>> = $close;
+                close(&mut self, cx)
+            }
+        }
+    };
+}
+
 #[cfg(feature = "tokio-io")]
 mod tokio_io {
     use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
     use super::*;
 
-    impl<M: Machine> AsyncRead for Reader<M> {
-        fn poll_read(
-            mut self: Pin<&mut Self>,
-            cx: &mut Context<'_>,
-            buf: &mut ReadBuf<'_>,
-        ) -> Poll<io::Result<()>> {
-            Reader::poll_read(&mut self, cx, buf).map_ok(|_| ())
-        }
-    }
+    io_traits!(ReadBuf<'_>, (), |_| (), poll_shutdown);
+}
 
-    impl AsyncRead for Connection {
-        fn poll_read(
-            mut self: Pin<&mut Self>,
-            cx: &mut Context<'_>,
-            buf: &mut ReadBuf<'_>,
-        ) -> Poll<io::Result<()>> {
-            Connection::poll_read(&mut self, cx, buf).map_ok(|_| ())
-        }
-    }
+#[cfg(feature = "futures-io")]
+mod futures_io {
+    use ::futures_io::{AsyncRead, AsyncWrite};
 
-    impl AsyncWrite for Connection {
-        fn poll_write(
-            mut self: Pin<&mut Self>,
-            cx: &mut Context<'_>,
-            data: &[u8],
-        ) -> Poll<io::Result<usize>> {
-            Connection::poll_write(&mut self, cx, data)
-        }
+    use super::*;
 
-        fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-            Connection::poll_flush(&mut self, cx)
-        }
-
-        /// Ends our half; see [`Connection::poll_close`].
-        fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-            self.poll_close(cx)
-        }
-    }
-
-    impl AsyncWrite for Writer<ClientSession> {
-        fn poll_write(
-            mut self: Pin<&mut Self>,
-            cx: &mut Context<'_>,
-            data: &[u8],
-        ) -> Poll<io::Result<usize>> {
-            Writer::poll_write(&mut self, cx, data)
-        }
-
-        fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-            Writer::poll_flush(&mut self, cx)
-        }
-
-        /// Ends stdin; see [`Writer::poll_close`].
-        fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-            self.poll_close(cx, EndOfStdin::HalfCloseOnly)
-        }
-    }
-
-    impl AsyncWrite for Writer<ServerSession> {
-        fn poll_write(
-            mut self: Pin<&mut Self>,
-            cx: &mut Context<'_>,
-            data: &[u8],
-        ) -> Poll<io::Result<usize>> {
-            Writer::poll_write(&mut self, cx, data)
-        }
-
-        fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-            Writer::poll_flush(&mut self, cx)
-        }
-
-        /// Only flushes: an output ends with its session.
-        fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-            Writer::poll_flush(&mut self, cx)
-        }
-    }
+    io_traits!([u8], usize, |count| count, poll_close);
 }

@@ -6,6 +6,9 @@
 //! socket, writing stdin writes it. There is no channel between tasks, no second buffer, and no task to hop to; the background task of a
 //! session only pings, and does what nobody waits for.
 
+mod adapter;
+#[cfg(feature = "async-io")]
+pub mod async_io;
 mod background;
 mod client;
 mod connect;
@@ -14,11 +17,13 @@ mod endpoint;
 mod error;
 mod fallback;
 mod forward;
+#[cfg(feature = "futures-io")]
+mod futures_io;
 mod halves;
 mod handshake;
 mod inbound;
 mod interest;
-#[cfg(feature = "tokio-io")]
+#[cfg(any(feature = "tokio-io", feature = "futures-io"))]
 mod io_traits;
 mod machine;
 mod proxy;
@@ -30,6 +35,8 @@ mod state;
 #[cfg(feature = "tls")]
 pub mod tls;
 
+#[doc(hidden)]
+pub use channel_proto as proto;
 pub use client::{Attach, Client, Exec};
 pub use credentials::{AfterRejection, Credentials, Identity, IdentityFuture};
 pub use endpoint::Endpoint;
@@ -37,6 +44,8 @@ pub use error::Error;
 pub use forward::{
     Connection, Forward, ForwardServer, Listener, ListenerState, PendingConnection, PortForward,
 };
+#[cfg(feature = "futures-io")]
+pub use futures_io::Io;
 pub use halves::{EndOfStdin, Reader, Writer};
 pub use machine::{Machine, Sorted};
 pub use proxy::{Proxy, ProxyProblem};

@@ -24,7 +24,7 @@
 //! ```
 //!
 //! The streams are tokio's [`AsyncRead`] and [`AsyncWrite`]. Everything else is the same for every runtime, and
-//! is documented in [`channel_driver`]; the protocol itself is [`channel_proto`].
+//! is documented in [`channel_driver`].
 
 use std::{
     future::Future,
@@ -43,42 +43,7 @@ use tokio::{
     time::{Sleep, sleep_until},
 };
 
-pub use channel_driver::runtime::Transport as ByteStream;
-#[cfg(feature = "tls")]
-pub use channel_driver::tls;
-pub use channel_driver::{
-    AfterRejection, Connection, Credentials, EndOfStdin, Endpoint, Error, Identity, IdentityFuture, Listener,
-    ListenerState, Output, Proxy, ProxyProblem, Session,
-};
-pub use channel_proto::{
-    BearerToken, CloseReason, HeartbeatConfig, Limits, Outcome, PodRequest, SessionConfig, Status, Streams,
-    Subprotocol, TerminalSize, Transport, upgrade::Fallback,
-};
-
-/// A client of one API server.
-pub type Client = channel_driver::Client<Tokio>;
-/// A command to run in a pod.
-pub type Exec = channel_driver::Exec<Tokio>;
-/// An attachment to the main process of a pod.
-pub type Attach = channel_driver::Attach<Tokio>;
-/// A port-forward to a pod.
-pub type Forward = channel_driver::Forward<Tokio>;
-/// A port-forward that is about to start.
-pub type PortForward = channel_driver::PortForward<Tokio>;
-/// A command's stdin. `shutdown` ends it.
-pub type Stdin = channel_driver::Writer<channel_proto::ClientSession>;
-/// A command's stdout or stderr.
-pub type Stdout = channel_driver::Reader<channel_proto::ClientSession>;
-
-/// The server's side.
-pub mod server {
-    pub use channel_driver::{ForwardServer, Incoming, PendingConnection, ServerSession, accept};
-
-    /// What the client sends to a command.
-    pub type Stdin = channel_driver::Reader<channel_proto::ServerSession>;
-    /// What a command sends to the client.
-    pub type Stdout = channel_driver::Writer<channel_proto::ServerSession>;
-}
+channel_driver::adapter!(Tokio);
 
 /// tokio, as the driver knows it.
 #[derive(Debug, Clone, Copy)]

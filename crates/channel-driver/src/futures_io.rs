@@ -1,0 +1,78 @@
+//! Streams of the world of futures-io.
+
+use std::{
+    cell::Cell,
+    io::{self, IoSlice},
+    pin::Pin,
+    task::{Context, Poll},
+};
+
+use ::futures_io::{AsyncRead, AsyncWrite};
+use bytes::BytesMut;
+
+use crate::runtime::Transport;
+
+/// Any stream that speaks futures-io, for sessions on a connection that somebody else opened or upgraded. Our side of the stream is ended by its
+/// `poll_close`.
+#[derive(Debug)]
+pub struct Io<T>(pub T);
+
+impl<T: AsyncRead + AsyncWrite + Send + Unpin + 'static> Transport for Io<T> {
+    fn poll_read(&mut self, cx: &mut Context<'_>, buf: &mut BytesMut) -> Poll<io::Result<usize>> {
+        read_by_copy(buf, |scratch| Pin::new(&mut self.0).poll_read(cx, scratch))
+    }
+
+    fn poll_write(&mut self, cx: &mut Context<'_>, slices: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
+        write_slices(&mut self.0, cx, slices)
+    }
+
+    fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_flush(cx)
+    }
+
+    fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_close(cx)
+    }
+}
+
+/// The most that one read brings: what the driver reads at once.
+const SCRATCH: usize = 64 << 10;
+
+thread_local! {
+    /// Where this thread reads to. Zeroed once, and shared by all its streams, so that an idle one holds nothing.
+    static BUFFER: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
+}
+
+/// Reads for a `buf` whose spare capacity cannot be handed out, since `read` wants memory that is initialised.
+///
+/// Zeroing the capacity for each read would be the alternative without a copy, but the driver offers 64 KiB when a few hundred bytes come. A copy costs what
+/// came, and no more.
+pub(crate) fn read_by_copy(
+    buf: &mut BytesMut,
+    read: impl FnOnce(&mut [u8]) -> Poll<io::Result<usize>>,
+) -> Poll<io::Result<usize>> {
+    // Taken out meanwhile: a `read` that itself comes here gets another.
+    let mut scratch = BUFFER.take();
+    if scratch.is_empty() {
+        scratch = vec![0; SCRATCH];
+    }
+    let room = (buf.capacity() - buf.len()).min(SCRATCH);
+    let read = read(&mut scratch[..room]);
+    if let Poll::Ready(Ok(count)) = read {
+        buf.extend_from_slice(&scratch[..count]);
+    }
+    BUFFER.set(scratch);
+    read
+}
+
+pub(crate) fn write_slices(
+    stream: &mut (impl AsyncWrite + Unpin),
+    cx: &mut Context<'_>,
+    slices: &[IoSlice<'_>],
+) -> Poll<io::Result<usize>> {
+    match slices {
+        // Cheaper than a vectored write of one.
+        [slice] => Pin::new(stream).poll_write(cx, slice),
+        slices => Pin::new(stream).poll_write_vectored(cx, slices),
+    }
+}
