@@ -1,10 +1,15 @@
 //! How sessions behave, written once, and run on every runtime.
 //!
-//! What only tokio has, such as time that stands still, is tested in `channel-tokio`.
+//! What only tokio has, time that stands still and its own I/O traits, is tested in `channel-tokio`.
 
 #![allow(clippy::unwrap_used)] // In the helpers of tests too.
 
+mod backpressure;
+mod cancel;
+mod connect;
 mod exec;
+mod forward;
+mod server;
 mod support;
 
 /// Makes a function a test for each runtime and each number of threads; and, if it is for each entry, for each of these.

@@ -11,7 +11,7 @@ use channel_driver::runtime::Runtime;
 use smol::{Executor, LocalExecutor};
 
 /// A runtime, and how its tasks are run.
-pub(crate) trait Flavour: Send + Sync + 'static {
+pub(crate) trait Flavour: Send + Sync + Unpin + 'static {
     type Runtime: Runtime<Timer: Unpin>;
 
     /// Runs a test to its end.

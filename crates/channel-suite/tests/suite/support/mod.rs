@@ -1,5 +1,8 @@
-//! What the behaviours are written in: a runtime, tasks, time, pipes, and the pod that they talk to.
+//! What the behaviours are written in: a runtime, tasks, time, streams, the pod that they talk to, and the two entries of a session.
 
+pub(crate) mod entry;
 pub(crate) mod flavour;
+pub(crate) mod messages;
 pub(crate) mod pod;
+pub(crate) mod streams;
 pub(crate) mod tasks;

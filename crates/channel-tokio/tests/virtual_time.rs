@@ -1,15 +1,34 @@
-//! One slow reader stops what has to wait for it, and nothing else.
-
-mod common;
+//! What takes minutes and hours, with the heartbeat's defaults. Time can only be made to stand still on tokio, so these are tests of tokio alone; the same
+//! behaviours at shorter times, and all others, are in `channel-suite`, for every runtime.
 
 use std::time::Duration;
 
-use channel_tokio::{HeartbeatConfig, Outcome, SessionConfig, Streams, TerminalSize};
-use common::{ALL, bounded, pair};
+use bytes::BytesMut;
+use channel_tokio::{
+    HeartbeatConfig, Io, Outcome, Session, SessionConfig, Streams, Subprotocol, TerminalSize, Tokio,
+    server::ServerSession,
+};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     time::{sleep, timeout},
 };
+
+/// Both ends of a session over a pipe in memory that holds `capacity` bytes each way.
+fn pair(capacity: usize, streams: Streams, client: &SessionConfig) -> (Session, ServerSession) {
+    let (near, far) = tokio::io::duplex(capacity);
+    (over(near, streams, client), serve(far, streams))
+}
+
+fn over(stream: tokio::io::DuplexStream, streams: Streams, config: &SessionConfig) -> Session {
+    Session::over::<Tokio>(Io(stream), BytesMut::new(), Subprotocol::V5, streams, config)
+}
+
+fn serve(stream: tokio::io::DuplexStream, streams: Streams) -> ServerSession {
+    let config = SessionConfig::server();
+    ServerSession::over::<Tokio>(Io(stream), BytesMut::new(), Subprotocol::V5, streams, &config)
+}
+
+const ALL: Streams = Streams { stdin: true, stdout: true, stderr: true, tty: false };
 
 /// Writes until writing stops for a while; how much went.
 async fn fill(writer: &mut (impl AsyncWriteExt + Unpin)) -> usize {
@@ -67,60 +86,11 @@ async fn unread_stdin_stops_the_client_and_no_output() {
     assert_eq!(&got, b"output");
 }
 
-#[tokio::test]
-async fn dropping_a_reader_lets_the_others_go_on() {
-    bounded(async {
-        let (mut client, mut server) = pair(4096, ALL, &SessionConfig::client([1; 32]));
-        drop(client.stdout.take());
-        let (mut output, mut errors) = (server.stdout.take().unwrap(), server.stderr.take().unwrap());
-        let finish = tokio::spawn(async move {
-            output.write_all(&vec![1; 4 << 20]).await.unwrap();
-            errors.write_all(b"said at the end").await.unwrap();
-            drop((output, errors));
-            server.finish(&Outcome::Exited(0)).await.unwrap();
-        });
-        let mut all = String::new();
-        client.stderr.take().unwrap().read_to_string(&mut all).await.unwrap();
-        assert_eq!(all, "said at the end");
-        assert!(client.wait().await.unwrap().success());
-        finish.await.unwrap();
-    })
-    .await;
-}
-
-#[tokio::test]
-async fn a_reader_held_up_by_another_goes_on_when_that_one_reads() {
-    bounded(async {
-        let (mut client, mut server) = pair(4096, ALL, &SessionConfig::client([1; 32]));
-        let (mut stdout, mut stderr) = (client.stdout.take().unwrap(), client.stderr.take().unwrap());
-        let (mut output, mut errors) = (server.stdout.take().unwrap(), server.stderr.take().unwrap());
-        let finish = tokio::spawn(async move {
-            errors.write_all(&vec![2; 1 << 20]).await.unwrap();
-            output.write_all(b"behind it").await.unwrap();
-            drop((output, errors));
-            server.finish(&Outcome::Exited(0)).await.unwrap();
-        });
-        let behind = tokio::spawn(async move {
-            let mut all = String::new();
-            stdout.read_to_string(&mut all).await.unwrap();
-            all
-        });
-        sleep(Duration::from_millis(100)).await;
-        assert!(!behind.is_finished());
-        let mut all = Vec::new();
-        stderr.read_to_end(&mut all).await.unwrap();
-        assert_eq!(all.len(), 1 << 20);
-        assert_eq!(behind.await.unwrap(), "behind it");
-        finish.await.unwrap();
-    })
-    .await;
-}
-
 // Holds WSF-18.
 #[tokio::test(start_paused = true)]
 async fn a_silent_peer_is_an_error_after_61_s() {
     let (near, _far) = tokio::io::duplex(4096);
-    let mut client = common::over(near, ALL, &SessionConfig::client([1; 32]));
+    let mut client = over(near, ALL, &SessionConfig::client([1; 32]));
     let start = tokio::time::Instant::now();
     let error = client.stdout.take().unwrap().read_u8().await.unwrap_err();
     assert!(error.to_string().contains("silent"), "{error}");

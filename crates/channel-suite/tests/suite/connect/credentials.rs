@@ -9,7 +9,7 @@ use channel_driver::{
     AfterRejection, Credentials, Endpoint, Error, Identity, IdentityFuture, runtime::Runtime,
 };
 
-use crate::{
+use crate::connect::{
     server::serve_with_token,
     tls::{HELLO, ask},
 };

@@ -14,7 +14,7 @@ use channel_driver::{
     tls::ServerTls,
 };
 
-use crate::server::listen;
+use crate::connect::server::listen;
 
 /// What a proxy is like.
 #[derive(Clone)]

@@ -14,7 +14,7 @@ use channel_driver::{
     tls::{ClientAuth, ClientCertificate, ServerTls, Tls, TlsProblem},
 };
 
-use crate::{
+use crate::connect::{
     certificates::{Authority, Certificate, Validity},
     server::{listen, serve},
 };

@@ -14,7 +14,7 @@ use channel_driver::{
     tls::TlsProblem,
 };
 
-use crate::{
+use crate::connect::{
     certificates::{Authority, Validity},
     proxy::{Manner, Proxied, Speaks},
     server::{listen, serve},

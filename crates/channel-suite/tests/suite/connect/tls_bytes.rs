@@ -15,7 +15,7 @@ use channel_driver::{
 use channel_proto::{Outcome, SessionConfig, Streams, Subprotocol};
 use rustls::pki_types::pem::PemObject;
 
-use crate::{
+use crate::connect::{
     certificates::{Authority, Certificate, Validity},
     chopped,
     direct::Direct,

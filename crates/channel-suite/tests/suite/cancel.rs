@@ -1,0 +1,273 @@
+//! Dropping, cutting, cancelling: the connection is closed, no task is left, and nothing is claimed.
+
+use std::{
+    any::TypeId,
+    collections::BTreeMap,
+    future::Future,
+    io,
+    marker::PhantomData,
+    net::SocketAddr,
+    sync::Mutex,
+    time::{Duration, Instant},
+};
+
+use bytes::BytesMut;
+use channel_driver::{Error, Io, ServerSession, Session, runtime::Runtime};
+use channel_proto::{CloseReason, Outcome, SessionConfig, Subprotocol};
+use channel_suite::behaviour;
+use futures::io::{AsyncReadExt, AsyncWriteExt};
+
+use crate::support::{
+    entry::{ALL, Entry},
+    flavour::Flavour,
+    pod::{exec, pod},
+    streams::{Duplex, duplex, pattern, read_all},
+    tasks::{sleep, spawn, timeout, until},
+};
+
+fn over<R: Runtime<Timer: Unpin>>(stream: Duplex) -> Session {
+    let config = SessionConfig::client([1; 32]);
+    Session::over::<R>(Io(stream), BytesMut::new(), Subprotocol::V5, ALL, &config)
+}
+
+fn serve<R: Runtime<Timer: Unpin>>(stream: Duplex) -> ServerSession {
+    let config = SessionConfig::server();
+    ServerSession::over::<R>(Io(stream), BytesMut::new(), Subprotocol::V5, ALL, &config)
+}
+
+fn pair<F: Flavour>(capacity: usize) -> (Session, ServerSession) {
+    let (near, far) = duplex(capacity);
+    (over::<F::Runtime>(near), serve::<F::Runtime>(far))
+}
+
+/// A runtime whose tasks are counted. One test of each flavour does.
+struct Counted<F>(PhantomData<F>);
+
+static TASKS: Mutex<BTreeMap<TypeId, usize>> = Mutex::new(BTreeMap::new());
+
+fn tasks<F: Flavour>() -> usize {
+    TASKS.lock().unwrap().get(&TypeId::of::<F>()).copied().unwrap_or(0)
+}
+
+/// Counts a task until it is dropped.
+struct Count(TypeId);
+
+impl Count {
+    fn new<F: Flavour>() -> Self {
+        *TASKS.lock().unwrap().entry(TypeId::of::<F>()).or_default() += 1;
+        Self(TypeId::of::<F>())
+    }
+}
+
+impl Drop for Count {
+    fn drop(&mut self) {
+        *TASKS.lock().unwrap().entry(self.0).or_default() -= 1;
+    }
+}
+
+impl<F: Flavour> Runtime for Counted<F> {
+    type Stream = <F::Runtime as Runtime>::Stream;
+    type Timer = <F::Runtime as Runtime>::Timer;
+    type Listener = <F::Runtime as Runtime>::Listener;
+
+    fn now() -> Instant {
+        <F::Runtime as Runtime>::now()
+    }
+
+    fn timer() -> <F::Runtime as Runtime>::Timer {
+        <F::Runtime as Runtime>::timer()
+    }
+
+    fn spawn(future: impl Future<Output = ()> + Send + 'static) {
+        let count = Count::new::<F>();
+        <F::Runtime as Runtime>::spawn(async move {
+            let _count = count;
+            future.await;
+        });
+    }
+
+    fn listen(
+        address: SocketAddr,
+    ) -> impl Future<Output = io::Result<<F::Runtime as Runtime>::Listener>> + Send {
+        <F::Runtime as Runtime>::listen(address)
+    }
+
+    fn connect(
+        host: &str,
+        port: u16,
+    ) -> impl Future<Output = io::Result<<F::Runtime as Runtime>::Stream>> + Send {
+        <F::Runtime as Runtime>::connect(host, port)
+    }
+}
+
+#[behaviour]
+async fn dropping_every_handle_closes_the_connection_and_leaves_no_task<F: Flavour>() {
+    let (near, far) = duplex(4096);
+    let (client, server) = (over::<Counted<F>>(near), serve::<Counted<F>>(far));
+    assert_eq!(tasks::<F>(), 2);
+    drop(client);
+    let going_away = Some(CloseReason { code: Some(1001), reason: "".into() });
+    assert_eq!(server.ended().await.unwrap(), going_away);
+    drop(server);
+    until::<F>("no task is left", || tasks::<F>() == 0).await;
+}
+
+#[behaviour]
+async fn one_handle_keeps_a_session_alive<F: Flavour>() {
+    let (_pod, client) = pod::<F>().await;
+    let run = exec::<F, _>(&client, ["sh", "-c", "sleep 0.3; echo late"]).stdout();
+    let mut session = run.start().await.unwrap();
+    let mut stdout = session.stdout.take().unwrap();
+    drop(session);
+    let mut all = String::new();
+    stdout.read_to_string(&mut all).await.unwrap();
+    assert_eq!(all, "late\n");
+}
+
+#[behaviour]
+async fn dropping_a_session_hangs_up_its_process<F: Flavour>() {
+    let (_pod, client) = pod::<F>().await;
+    let run = exec::<F, _>(&client, ["sh", "-c", "echo $$; exec sleep 1000"]).stdout();
+    let mut session = run.start().await.unwrap();
+    let mut pid = [0; 32];
+    let len = session.stdout.as_mut().unwrap().read(&mut pid).await.unwrap();
+    let pid = String::from_utf8_lossy(&pid[..len]).trim().to_owned();
+    assert!(std::path::Path::new(&format!("/proc/{pid}")).exists());
+    drop(session);
+    until::<F>("the process is gone", || !std::path::Path::new(&format!("/proc/{pid}")).exists()).await;
+}
+
+// Holds EXE-15, EXE-17.
+#[behaviour]
+async fn a_cut_connection_is_never_an_end_of_the_output<F: Flavour>() {
+    let (near, mut far) = duplex(4096);
+    let mut client = over::<F::Runtime>(near);
+    far.write_all(b"\x82\x01\x01\x82\x05\x01some").await.unwrap();
+    drop(far);
+    let mut all = Vec::new();
+    let error = client.stdout.take().unwrap().read_to_end(&mut all).await.unwrap_err();
+    assert_eq!((all.as_slice(), error.kind()), (&b"some"[..], io::ErrorKind::UnexpectedEof));
+    assert_eq!(client.outcome().await.unwrap(), Outcome::EndedWithoutStatus(None));
+    assert_eq!(client.outcome().await.unwrap(), Outcome::EndedWithoutStatus(None), "asked again");
+}
+
+// Holds EXE-15, EXE-17.
+#[behaviour(each entry)]
+async fn a_cut_connection_is_no_success<F: Flavour, E: Entry>() {
+    let (near, mut far) = duplex(4096);
+    let mut client = E::client::<F>(near, ALL, &SessionConfig::client([1; 32]));
+    far.write_all(b"\x82\x01\x01\x82\x05\x01some").await.unwrap();
+    let mut some = [0; 4];
+    client.stdout.as_mut().unwrap().read_exact(&mut some).await.unwrap();
+    assert_eq!(&some, b"some");
+    drop(far);
+    assert_eq!(client.wait().await.unwrap(), Outcome::EndedWithoutStatus(None));
+}
+
+// Holds EXE-15.
+#[behaviour]
+async fn a_server_that_drops_its_session_is_no_success<F: Flavour>() {
+    let (client, mut server) = pair::<F>(4096);
+    server.stdout.as_mut().unwrap().write_all(b"half of it").await.unwrap();
+    drop(server);
+    let output = client.output().await.unwrap();
+    assert_eq!(output.stdout, b"half of it");
+    assert!(matches!(output.outcome, Outcome::EndedWithoutStatus(Some(_))), "{:?}", output.outcome);
+}
+
+#[behaviour]
+async fn a_peer_that_breaks_the_protocol_is_an_error_behind_its_output<F: Flavour>() {
+    let (near, mut far) = duplex(4096);
+    let mut client = over::<F::Runtime>(near);
+    far.write_all(b"\x82\x05\x01some\xf2\x01\x01").await.unwrap();
+    let mut all = Vec::new();
+    let error = client.stdout.take().unwrap().read_to_end(&mut all).await.unwrap_err();
+    assert_eq!((all.as_slice(), error.kind()), (&b"some"[..], io::ErrorKind::InvalidData));
+    let Err(Error::Protocol(error)) = client.outcome().await else { panic!() };
+    assert_eq!(error.offset(), Some(7));
+    // The peer is told why.
+    let told = read_all(&mut far).await.unwrap();
+    assert_eq!(told[0], 0x88);
+}
+
+#[behaviour]
+async fn a_cancelled_read_loses_nothing<F: Flavour>() {
+    let (mut client, mut server) = pair::<F>(64);
+    let mut output = server.stdout.take().unwrap();
+    let data: Vec<u8> = (0..100_000u32).map(|at| at.to_le_bytes()[0]).collect();
+    let sent = data.clone();
+    let finish = spawn::<F, _>(async move {
+        for part in sent.chunks(997) {
+            output.write_all(part).await.unwrap();
+            sleep::<F>(Duration::ZERO).await;
+        }
+        drop(output);
+        server.finish(&Outcome::Exited(0)).await.unwrap();
+    });
+    let mut stdout = client.stdout.take().unwrap();
+    let (mut all, mut cancelled) = (Vec::new(), 0);
+    let mut buffer = [0; 333];
+    loop {
+        match timeout::<F, _>(Duration::from_micros(1), stdout.read(&mut buffer)).await {
+            Some(Ok(0)) => break,
+            Some(Ok(count)) => all.extend_from_slice(&buffer[..count]),
+            Some(Err(error)) => panic!("{error}"),
+            None => cancelled += 1,
+        }
+    }
+    assert!(cancelled > 0);
+    assert!(all == data);
+    assert!(client.wait().await.unwrap().success());
+    finish.await;
+}
+
+#[behaviour]
+async fn a_reader_that_goes_off_with_what_it_got_leaves_nobody_waiting<F: Flavour>() {
+    let (mut client, mut server) = pair::<F>(4096);
+    let mut stdout = client.stdout.take().unwrap();
+    let mut output = server.stdout.take().unwrap();
+    let waiting = spawn::<F, _>(async move {
+        let started = Instant::now();
+        assert_eq!(client.outcome().await.unwrap(), Outcome::Exited(4));
+        started.elapsed()
+    });
+    output.write_all(b"one").await.unwrap();
+    stdout.read_exact(&mut [0; 3]).await.unwrap();
+    // Nobody reads from here on; a reader gives up while it waits, too.
+    let _ = timeout::<F, _>(Duration::from_millis(20), stdout.read(&mut [0; 1])).await;
+    drop(output);
+    server.finish(&Outcome::Exited(4)).await.unwrap();
+    let took = waiting.await;
+    assert!(took < Duration::from_secs(1), "{took:?}");
+}
+
+#[behaviour]
+async fn halves_in_many_tasks_of_many_threads<F: Flavour>() {
+    let (_pod, client) = pod::<F>().await;
+    let mut running = Vec::new();
+    for round in 0..8 {
+        let run = exec::<F, _>(&client, ["sh", "-c", "tee /dev/stderr"]).stdin().stdout().stderr();
+        let mut session = run.start().await.unwrap();
+        let (mut stdin, mut stdout) = (session.stdin.take().unwrap(), session.stdout.take().unwrap());
+        let mut stderr = session.stderr.take().unwrap();
+        let data = pattern(round, 300_000 + round);
+        let expected = data.clone();
+        running.push(spawn::<F, _>(async move {
+            stdin.write_all(&data).await.unwrap();
+            stdin.close().await.unwrap();
+        }));
+        let also = expected.clone();
+        running.push(spawn::<F, _>(async move {
+            let all = read_all(&mut stderr).await.unwrap();
+            assert!(all == also);
+        }));
+        running.push(spawn::<F, _>(async move {
+            let all = read_all(&mut stdout).await.unwrap();
+            assert!(all == expected);
+            assert!(session.wait().await.unwrap().success());
+        }));
+    }
+    for task in running {
+        task.await;
+    }
+}
