@@ -1,9 +1,9 @@
 //! How a server judges an upgrade: over WebSocket and over SPDY, for exec and attach and for port-forward.
 
-use std::fmt::Write;
+use std::{borrow::Cow, fmt::Write};
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, header};
 
 use super::{
     Incoming,
@@ -26,6 +26,34 @@ pub struct Accepted {
     pub subprotocol: Subprotocol,
     /// The 101, to be written before anything else.
     pub head: Bytes,
+    lines: Vec<Line>,
+}
+
+/// A header line of a 101.
+type Line = (&'static str, Cow<'static, str>);
+
+impl Accepted {
+    fn new(transport: Transport, subprotocol: Subprotocol, lines: Vec<Line>) -> Self {
+        let mut head = String::from("HTTP/1.1 101 Switching Protocols\r\n");
+        for (name, value) in &lines {
+            // Writing to a `String` cannot fail.
+            let _ = write!(head, "{name}: {value}\r\n");
+        }
+        head.push_str("\r\n");
+        Self { transport, subprotocol, head: head.into(), lines }
+    }
+
+    /// The 101, for somebody else's HTTP server to write.
+    pub fn response(&self) -> Response<()> {
+        let mut response = Response::new(());
+        *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
+        for (name, value) in &self.lines {
+            let name = HeaderName::from_bytes(name.as_bytes()).expect("one of the names in this file");
+            let value = HeaderValue::from_str(value).expect("a name of a protocol, or base64");
+            response.headers_mut().append(name, value);
+        }
+        response
+    }
 }
 
 /// Ports of one port-forward in channels: two channels each, and a channel is one byte.
@@ -73,6 +101,19 @@ impl Incoming {
     /// | 403 | a text, and the supported ones in `X-Accepted-Stream-Protocol-Versions` | no version in common (UPG-23) |
     pub fn accept_spdy(&self, supported: &[Subprotocol]) -> Result<Accepted, Box<Response<Bytes>>> {
         boxed(self.judge_spdy(supported))
+    }
+
+    /// Judges an exec or attach over whichever of the two is asked for, with what of `supported` is [spoken](Subprotocol::spoken) there.
+    /// One that asks for neither is refused like one that asks for a WebSocket in a wrong way.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`accept`](Self::accept) and [`accept_spdy`](Self::accept_spdy).
+    pub fn accept_command(&self, supported: &[Subprotocol]) -> Result<Accepted, Box<Response<Bytes>>> {
+        match self.transport() {
+            Some(Transport::Spdy) => self.accept_spdy(supported),
+            Some(Transport::WebSocket) | None => self.accept(supported),
+        }
     }
 
     /// Judges a port-forward over whichever of the two is asked for, and chooses: `portforward.k8s.io` over SPDY; over WebSocket the tunnel
@@ -140,8 +181,7 @@ impl Incoming {
         }
         check_no_body(headers)?;
         let subprotocol = choose().ok_or_else(|| text_response(StatusCode::FORBIDDEN, ""))?;
-        let head = switching_to_websocket(key, subprotocol);
-        Ok(Accepted { transport: Transport::WebSocket, subprotocol, head })
+        Ok(Accepted::new(Transport::WebSocket, subprotocol, switching_to_websocket(key, subprotocol)))
     }
 
     #[allow(clippy::result_large_err)] // Boxed where it leaves.
@@ -157,11 +197,12 @@ impl Incoming {
         let Some(subprotocol) = versions.find_map(|name| Subprotocol::named(name, &supported)) else {
             return Err(self.nothing_in_common(&supported));
         };
-        let head = format!(
-            "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: SPDY/3.1\r\n\
-             X-Stream-Protocol-Version: {subprotocol}\r\n\r\n"
-        );
-        Ok(Accepted { transport: Transport::Spdy, subprotocol, head: head.into() })
+        let lines = vec![
+            ("Connection", "Upgrade".into()),
+            ("Upgrade", "SPDY/3.1".into()),
+            ("X-Stream-Protocol-Version", subprotocol.name().into()),
+        ];
+        Ok(Accepted::new(Transport::Spdy, subprotocol, lines))
     }
 
     /// What every upgrade must be, whatever it is to.
@@ -258,15 +299,14 @@ fn check_no_body(headers: &HeaderMap) -> Result<(), Response<Bytes>> {
 
 /// The 101. The real server answers "nothing offered" (UPG-9) with an empty `Sec-WebSocket-Protocol` line; we send none, because
 /// RFC 6455 §11.3.4 has no empty value, and browsers fail a connection that answers what they did not ask.
-fn switching_to_websocket(key: &[u8], subprotocol: Subprotocol) -> Bytes {
-    let protocol = match subprotocol {
-        Subprotocol::Unnamed => String::new(),
-        named => format!("Sec-WebSocket-Protocol: {named}\r\n"),
-    };
-    let accept = key::accept(key);
-    let head = format!(
-        "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
-         Sec-WebSocket-Accept: {accept}\r\n{protocol}\r\n"
-    );
-    head.into()
+fn switching_to_websocket(key: &[u8], subprotocol: Subprotocol) -> Vec<Line> {
+    let mut lines = vec![
+        ("Upgrade", "websocket".into()),
+        ("Connection", "Upgrade".into()),
+        ("Sec-WebSocket-Accept", key::accept(key).into()),
+    ];
+    if subprotocol != Subprotocol::Unnamed {
+        lines.push(("Sec-WebSocket-Protocol", subprotocol.name().into()));
+    }
+    lines
 }

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use bytes::{Bytes, BytesMut};
-use http::{HeaderMap, HeaderName, Response, StatusCode, Version, header};
+use http::{HeaderMap, HeaderName, Request, Response, StatusCode, Version, header};
 
 use super::{
     Refusal, UpgradeRequest,
@@ -23,6 +23,9 @@ use crate::{
 /// * output: [`transmit`](Self::transmit), the request to write;
 /// * input: [`handle_input`](Self::handle_input) with what was read, until it returns something other than `Ok(None)`;
 ///   [`handle_eof`](Self::handle_eof) when there is no more.
+///
+/// Where somebody else's HTTP client sends requests and reads answers, [`http_request`](Self::http_request) is in the place of the one,
+/// and [`handle_response`](Self::handle_response) of the other.
 ///
 /// An error sticks: every later call returns it again.
 #[derive(Debug)]
@@ -123,6 +126,59 @@ impl ClientUpgrade {
         error
     }
 
+    /// The request, for an HTTP client that knows the server: with a path and query alone, and no `Host`.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Misuse`] when the request was written already, and for one that `http` cannot hold.
+    pub fn http_request(&self) -> Result<Request<()>, Error> {
+        let misuse = || Error::from(ErrorKind::Misuse("a request that is written, or that http cannot hold"));
+        let mut bytes = BytesMut::from(&self.request[..]);
+        // It is ours: no cap for what a peer sends is meant for it.
+        let limits = Limits { head: usize::MAX, header_lines: usize::MAX, ..self.limits.clone() };
+        let read = HeadReader::for_request(&limits).request(&mut bytes);
+        let mut request = read.ok().flatten().ok_or_else(misuse)?;
+        request.headers_mut().remove(header::HOST);
+        Ok(request)
+    }
+
+    /// Judges the answer that an HTTP client read: a 101, or another with as much of its body as `limits.refusal_body` allows, and
+    /// how that ended.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`handle_input`](Self::handle_input).
+    pub fn handle_response(
+        &mut self,
+        response: Response<Bytes>,
+        end: BodyEnd,
+    ) -> Result<Upgraded, UpgradeError> {
+        match &self.state {
+            State::AwaitHead => {}
+            State::Failed(error) => return Err(error.clone()),
+            State::AwaitBody { .. } | State::Upgraded => return Err(already_upgraded()),
+        }
+        let (head, mut body) = response.into_parts();
+        let head = Response::from_parts(head, ());
+        let over = body.len() > self.limits.refusal_body;
+        body.truncate(self.limits.refusal_body);
+        let end = if over { BodyEnd::OverLimit } else { end };
+        let result = match head.status() {
+            StatusCode::SWITCHING_PROTOCOLS => self.switched(head, 0),
+            _ => Err(Refusal::new(head, body, end, self.asked.clone()).into()),
+        };
+        self.state = match &result {
+            Ok(_) => State::Upgraded,
+            Err(error) => State::Failed(error.clone()),
+        };
+        result
+    }
+
+    fn switched(&self, response: Response<()>, at: u64) -> Result<Upgraded, UpgradeError> {
+        let subprotocol = self.check(&response).map_err(|violation| Error::at(at, violation))?;
+        Ok(Upgraded { transport: self.asked.transport, subprotocol, response })
+    }
+
     fn advance(&mut self, input: &mut BytesMut) -> Result<Option<Upgraded>, UpgradeError> {
         while let State::AwaitHead = self.state {
             let at = self.head.base();
@@ -130,11 +186,7 @@ impl ClientUpgrade {
                 return Ok(None);
             };
             match head.status() {
-                StatusCode::SWITCHING_PROTOCOLS => {
-                    let subprotocol = self.check(&head).map_err(|violation| Error::at(at, violation))?;
-                    let transport = self.asked.transport;
-                    return Ok(Some(Upgraded { transport, subprotocol, response: head }));
-                }
+                StatusCode::SWITCHING_PROTOCOLS => return self.switched(head, at).map(Some),
                 // 100, 103 and whatever else announces the real answer (RFC 9110 §15.2).
                 status if status.is_informational() => {}
                 _ => {
@@ -202,12 +254,17 @@ impl ClientUpgrade {
 
 /// Moves a refusal out of the state, which an error replaces at once.
 fn refused(head: &mut Response<()>, body: &mut BodyReader, end: BodyEnd, asked: &Asked) -> UpgradeError {
-    let refusal = Refusal::new(std::mem::take(head), body.take_body(), end, asked.clone());
-    UpgradeError::Refused(Box::new(refusal))
+    Refusal::new(std::mem::take(head), body.take_body(), end, asked.clone()).into()
 }
 
 fn already_upgraded() -> UpgradeError {
     Error::from(ErrorKind::Misuse("an upgrade that is done takes no more input")).into()
+}
+
+impl From<Refusal> for UpgradeError {
+    fn from(refusal: Refusal) -> Self {
+        Self::Refused(Box::new(refusal))
+    }
 }
 
 impl From<Error> for UpgradeError {

@@ -201,7 +201,7 @@ fn header_map(headers: &[httparse::Header<'_>]) -> Result<HeaderMap, ErrorKind> 
 }
 
 /// Whether a header can carry a credential, and its value must not show in `Debug`. Offers can: a bearer token may be one.
-pub(super) fn is_secret(name: &HeaderName) -> bool {
+fn is_secret(name: &HeaderName) -> bool {
     let secret = [
         header::AUTHORIZATION,
         header::PROXY_AUTHORIZATION,
@@ -210,6 +210,13 @@ pub(super) fn is_secret(name: &HeaderName) -> bool {
         header::SEC_WEBSOCKET_PROTOCOL,
     ];
     secret.contains(name)
+}
+
+/// Keeps what can carry a credential out of `Debug`.
+pub(super) fn mark_secrets(headers: &mut HeaderMap) {
+    for (name, value) in headers {
+        value.set_sensitive(value.is_sensitive() || is_secret(name));
+    }
 }
 
 /// The items of a comma-separated header, all its lines together, in order and without the empty ones (RFC 9110

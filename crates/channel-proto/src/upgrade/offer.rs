@@ -5,7 +5,7 @@ use std::fmt::Write;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, header, uri::Authority};
 
-use super::head::{STREAM_VERSION, is_secret};
+use super::head::{STREAM_VERSION, mark_secrets};
 use crate::{
     error::{Error, ErrorKind},
     request::{Action, PodRequest},
@@ -107,9 +107,7 @@ impl UpgradeRequest {
     #[must_use]
     pub fn headers(mut self, headers: HeaderMap) -> Self {
         self.headers = headers;
-        for (name, value) in &mut self.headers {
-            value.set_sensitive(value.is_sensitive() || is_secret(name));
-        }
+        mark_secrets(&mut self.headers);
         self
     }
 

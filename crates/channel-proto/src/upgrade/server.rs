@@ -6,13 +6,13 @@ use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, Request, StatusCode, Version, header};
 
 use super::{
-    head::{HeadReader, list, names_upgrade, single},
+    head::{HeadReader, list, mark_secrets, names_upgrade, single},
     respond::{respond, text_response},
 };
 use crate::{
     error::{Error, ErrorKind, HeadViolation},
     limits::Limits,
-    request::{PodRequest, RequestError},
+    request::{Action, PodRequest, RequestError},
     subprotocol::{BearerToken, Transport},
 };
 
@@ -104,6 +104,17 @@ impl ServerUpgrade {
 }
 
 impl Incoming {
+    /// The head of a request that somebody else's HTTP server read. Its body, of which an upgrade has none, is left alone.
+    pub fn of<B>(request: &Request<B>) -> Self {
+        let mut head = Request::new(());
+        *head.method_mut() = request.method().clone();
+        *head.uri_mut() = request.uri().clone();
+        *head.version_mut() = request.version();
+        *head.headers_mut() = request.headers().clone();
+        mark_secrets(head.headers_mut());
+        Self { request: head }
+    }
+
     /// The request as it came. `Debug` does not show its credentials.
     pub fn request(&self) -> &Request<()> {
         &self.request
@@ -116,6 +127,14 @@ impl Incoming {
     /// [`RequestError`], to be answered with 400 and its text.
     pub fn pod_request(&self) -> Result<Option<PodRequest>, RequestError> {
         PodRequest::parse(self.request.uri())
+    }
+
+    /// The ports of a port-forward in its path, for [`accept_port_forward`](Self::accept_port_forward); none of anything else.
+    pub fn ports(&self) -> Vec<u16> {
+        match self.pod_request().ok().flatten().map(|request| request.action) {
+            Some(Action::PortForward { ports }) => ports,
+            _ => Vec::new(),
+        }
     }
 
     /// What this asks to be upgraded to, if anything. An HTTP/1.0 request never does (RFC 9110 §7.8).
