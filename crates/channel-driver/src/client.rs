@@ -4,7 +4,7 @@ use std::{fmt, marker::PhantomData, sync::Arc, time::Duration};
 
 use channel_proto::{
     Action, HeartbeatConfig, Limits, PodRequest, Service, SessionConfig, Streams, TerminalSize,
-    upgrade::{BearerIn, UpgradeRequest},
+    upgrade::BearerIn,
 };
 use http::{StatusCode, header::AUTHORIZATION};
 
@@ -15,6 +15,7 @@ use crate::{
     fallback::{Attempt, Plan, Target, plan_settings},
     forward::{self, PortForward},
     handshake::{self, Upgraded},
+    http_client::{self, HttpClient},
     runtime::Runtime,
     session::{Output, Session},
 };
@@ -27,17 +28,38 @@ pub struct Client<R> {
 
 #[derive(Debug, Clone)]
 struct Settings {
-    endpoint: Endpoint,
+    reach: Reach,
     limits: Limits,
     heartbeat: HeartbeatConfig,
     connect_timeout: Duration,
 }
 
+/// For the `Host` of a request whose HTTP client writes that itself.
+const ANY_AUTHORITY: &str = "kubernetes";
+
+/// How the server is reached.
+#[derive(Clone)]
+enum Reach {
+    /// By connections of our own.
+    Endpoint(Endpoint),
+    /// By somebody else's.
+    Http(Arc<dyn HttpClient>),
+}
+
 impl<R: Runtime<Timer: Unpin>> Client<R> {
     /// A client of the server at `endpoint`. Nothing is connected until a session starts.
     pub fn new(endpoint: Endpoint) -> Self {
+        Self::reaching(Reach::Endpoint(endpoint))
+    }
+
+    /// A client of the server that an HTTP client leads to, with that one's connections, credentials, TLS and proxies.
+    pub fn over(http: impl HttpClient) -> Self {
+        Self::reaching(Reach::Http(Arc::new(http)))
+    }
+
+    fn reaching(reach: Reach) -> Self {
         Self::with(Settings {
-            endpoint,
+            reach,
             limits: Limits::default(),
             heartbeat: HeartbeatConfig::default(),
             connect_timeout: Duration::from_secs(30),
@@ -108,10 +130,15 @@ impl<R: Runtime<Timer: Unpin>> Client<R> {
         target: &Target,
         attempt: &Attempt,
     ) -> Result<Upgraded, Error> {
-        match self.upgrade(target, attempt).await {
+        let endpoint = match &self.shared.reach {
+            Reach::Endpoint(endpoint) => endpoint,
+            // Its credentials are its own matter.
+            Reach::Http(http) => return self.upgrade_over(&**http, target, attempt).await,
+        };
+        match self.upgrade(endpoint, target, attempt).await {
             Err(Error::Refused(refusal)) if refusal.status == StatusCode::UNAUTHORIZED => {
-                match self.shared.endpoint.credentials.rejected() {
-                    AfterRejection::AskAgain => self.upgrade(target, attempt).await,
+                match endpoint.credentials.rejected() {
+                    AfterRejection::AskAgain => self.upgrade(endpoint, target, attempt).await,
                     AfterRejection::GiveUp => Err(Error::Refused(refusal)),
                 }
             }
@@ -120,30 +147,34 @@ impl<R: Runtime<Timer: Unpin>> Client<R> {
     }
 
     /// Connects, and asks for an upgrade once.
-    async fn upgrade(&self, target: &Target, attempt: &Attempt) -> Result<Upgraded, Error> {
-        let Settings { endpoint, limits, .. } = &*self.shared;
+    async fn upgrade(
+        &self,
+        endpoint: &Endpoint,
+        target: &Target,
+        attempt: &Attempt,
+    ) -> Result<Upgraded, Error> {
         let identity = endpoint.credentials.identity().await;
         let identity = identity.map_err(|error| Error::Credentials(error.into()))?;
-        let authority = endpoint.authority();
         let mut headers = endpoint.headers.clone();
         if let Some(Authorization::Basic(value)) = &identity.authorization {
             headers.insert(AUTHORIZATION, value.clone());
         }
-        let mut request = match target {
-            Target::Pod(request) => UpgradeRequest::for_pod(&authority, request.clone()),
-            Target::At(path_and_query, service) => {
-                UpgradeRequest::new(&authority, path_and_query).service(*service)
-            }
-        }
-        .over(attempt.transport)
-        .path_prefix(&endpoint.prefix)
-        .headers(headers)
-        .offers(attempt.offer.iter().copied());
+        let mut request =
+            target.request(&endpoint.authority(), attempt).path_prefix(&endpoint.prefix).headers(headers);
         if let Some(Authorization::Bearer(token)) = &identity.authorization {
             request = request.bearer(token.clone(), BearerIn::Header);
         }
         let stream = connect::<R>(endpoint, &identity).await?;
-        handshake::upgrade(stream, &request, limits).await
+        handshake::upgrade(stream, &request, &self.shared.limits).await
+    }
+
+    async fn upgrade_over(
+        &self,
+        http: &dyn HttpClient,
+        target: &Target,
+        attempt: &Attempt,
+    ) -> Result<Upgraded, Error> {
+        http_client::upgrade(http, &target.request(ANY_AUTHORITY, attempt), &self.shared.limits).await
     }
 
     pub(crate) fn connect_time(&self) -> Duration {
@@ -151,7 +182,10 @@ impl<R: Runtime<Timer: Unpin>> Client<R> {
     }
 
     pub(crate) fn authority(&self) -> String {
-        self.shared.endpoint.authority()
+        match &self.shared.reach {
+            Reach::Endpoint(endpoint) => endpoint.authority(),
+            Reach::Http(_) => "the server of the HTTP client".to_owned(),
+        }
     }
 
     /// The configuration of a session of this client.
@@ -171,7 +205,16 @@ impl<R> Clone for Client<R> {
 
 impl<R> fmt::Debug for Client<R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Client").field("endpoint", &self.shared.endpoint).finish_non_exhaustive()
+        f.debug_struct("Client").field("reach", &self.shared.reach).finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Reach {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Endpoint(endpoint) => endpoint.fmt(f),
+            Self::Http(_) => f.write_str("HttpClient(…)"),
+        }
     }
 }
 

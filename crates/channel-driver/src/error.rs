@@ -33,6 +33,8 @@ pub enum Error {
     },
     /// The client's identity could not be had: its [`Credentials`](crate::Credentials) failed.
     Credentials(Arc<dyn std::error::Error + Send + Sync>),
+    /// The HTTP client that was to reach the server failed.
+    HttpClient(Arc<dyn std::error::Error + Send + Sync>),
     /// The server answered, and did not upgrade.
     Refused(Box<Refusal>),
     /// The server refused, and something else that was worth trying did not work either.
@@ -71,6 +73,7 @@ impl Error {
             #[cfg(feature = "tls")]
             Self::Tls(_) => io::ErrorKind::InvalidData,
             Self::Protocol(_) => io::ErrorKind::InvalidData,
+            Self::HttpClient(_) => io::ErrorKind::Other,
         }
     }
 }
@@ -84,6 +87,7 @@ impl fmt::Display for Error {
             Self::Tls(error) => error.fmt(f),
             Self::Proxy { authority, problem } => write!(f, "the proxy {authority} {problem}"),
             Self::Credentials(error) => write!(f, "no credentials for the server: {error}"),
+            Self::HttpClient(error) => write!(f, "the HTTP client failed: {error}"),
             Self::Refused(refusal) => write!(f, "the server refused: {refusal}"),
             Self::FellBack { refusals, error } => {
                 write!(f, "{error} (before that it refused")?;
@@ -104,7 +108,7 @@ impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             Self::Connect { source, .. } | Self::Io(source) => Some(source),
-            Self::Credentials(error) => Some(&**error),
+            Self::Credentials(error) | Self::HttpClient(error) => Some(&**error),
             Self::Protocol(error) => Some(error),
             Self::FellBack { error, .. } => Some(&**error),
             Self::Forward(error) => Some(error),

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use channel_proto::{
     PodRequest, Service, Subprotocol, Transport,
-    upgrade::{Fallback, Refusal},
+    upgrade::{Fallback, Refusal, UpgradeRequest},
 };
 
 use crate::{
@@ -56,6 +56,17 @@ impl Agreed {
 }
 
 impl Target {
+    pub(crate) fn request(&self, authority: &str, attempt: &Attempt) -> UpgradeRequest {
+        match self {
+            Self::Pod(request) => UpgradeRequest::for_pod(authority, request.clone()),
+            Self::At(path_and_query, service) => {
+                UpgradeRequest::new(authority, path_and_query).service(*service)
+            }
+        }
+        .over(attempt.transport)
+        .offers(attempt.offer.iter().copied())
+    }
+
     fn service(&self) -> Service {
         match self {
             Self::Pod(request) => request.action.service(),

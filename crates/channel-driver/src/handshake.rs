@@ -65,7 +65,7 @@ pub(crate) async fn upgrade(
     }
 }
 
-fn refused(error: UpgradeError) -> Error {
+pub(crate) fn refused(error: UpgradeError) -> Error {
     match error {
         UpgradeError::Refused(refusal) => Error::Refused(refusal),
         UpgradeError::Failed(error) => Error::Protocol(error),

@@ -21,6 +21,7 @@ mod forward;
 mod futures_io;
 mod halves;
 mod handshake;
+mod http_client;
 mod inbound;
 mod interest;
 #[cfg(any(feature = "tokio-io", feature = "futures-io"))]
@@ -47,6 +48,7 @@ pub use forward::{
 #[cfg(feature = "futures-io")]
 pub use futures_io::Io;
 pub use halves::{EndOfStdin, Reader, Writer};
+pub use http_client::{Answer, AnswerFuture, HttpClient};
 pub use machine::{Machine, Sorted};
 pub use proxy::{Proxy, ProxyProblem};
 pub use server::{Incoming, ServerSession, accept};

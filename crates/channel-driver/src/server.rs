@@ -4,10 +4,10 @@ use std::{fmt, future::poll_fn, io, sync::Arc};
 
 use bytes::{Bytes, BytesMut};
 use channel_proto::{
-    Action, BearerToken, CloseReason, Limits, Outcome, PodRequest, ServerSession as Machine, Service,
-    SessionConfig, Streams, Subprotocol, TerminalSize, Transport,
+    BearerToken, CloseReason, Limits, Outcome, PodRequest, ServerSession as Machine, Service, SessionConfig,
+    Streams, Subprotocol, TerminalSize, Transport,
     request::RequestError,
-    upgrade::{self, InvalidBearer, respond},
+    upgrade::{self, Accepted, InvalidBearer, respond},
 };
 use http::{Request, Response};
 
@@ -94,11 +94,7 @@ impl<T: Stream> Incoming<T> {
         streams: Streams,
         config: &SessionConfig,
     ) -> io::Result<Option<ServerSession>> {
-        let accepted = match self.transport() {
-            Transport::WebSocket => self.incoming.accept(supported),
-            Transport::Spdy => self.incoming.accept_spdy(supported),
-        };
-        let mut accepted = match accepted {
+        let mut accepted = match self.incoming.accept_command(supported) {
             Ok(accepted) => accepted,
             Err(refusal) => {
                 self.respond(*refusal).await?;
@@ -107,11 +103,7 @@ impl<T: Stream> Incoming<T> {
         };
         handshake::write_all(&mut self.stream, &mut accepted.head).await?;
         let Self { stream, rest, .. } = self;
-        let subprotocol = accepted.subprotocol;
-        Ok(Some(match accepted.transport {
-            Transport::WebSocket => ServerSession::over::<R>(stream, rest, subprotocol, streams, config),
-            Transport::Spdy => ServerSession::over_spdy::<R>(stream, rest, subprotocol, streams, config),
-        }))
+        Ok(Some(ServerSession::accepted::<R>(stream, rest, &accepted, streams, config)))
     }
 
     /// What is asked for. One that asks for no upgrade is refused like one that asks for a WebSocket in a wrong way.
@@ -130,10 +122,7 @@ impl<T: Stream> Incoming<T> {
         mut self,
         config: &SessionConfig,
     ) -> io::Result<Option<ForwardServer>> {
-        let ports = match self.incoming.pod_request().ok().flatten().map(|request| request.action) {
-            Some(Action::PortForward { ports }) => ports,
-            _ => Vec::new(),
-        };
+        let ports = self.incoming.ports();
         let supported = Subprotocol::spoken(Service::PortForward, self.transport());
         let mut accepted = match self.incoming.accept_port_forward(&ports, supported) {
             Ok(accepted) => accepted,
@@ -189,6 +178,21 @@ impl ServerSession {
     ) -> Self {
         let machine = Machine::server_over_spdy(streams.served(), subprotocol, config, R::now());
         Self::new::<R>(machine, Box::new(stream), rest, streams.served(), config)
+    }
+
+    /// A session on a stream that was upgraded as `accepted` says, otherwise as [`over`](Self::over).
+    pub fn accepted<R: Runtime<Timer: Unpin>>(
+        stream: impl Stream,
+        rest: BytesMut,
+        accepted: &Accepted,
+        streams: Streams,
+        config: &SessionConfig,
+    ) -> Self {
+        let over = match accepted.transport {
+            Transport::WebSocket => Self::over::<R>,
+            Transport::Spdy => Self::over_spdy::<R>,
+        };
+        over(stream, rest, accepted.subprotocol, streams, config)
     }
 
     fn new<R: Runtime<Timer: Unpin>>(
