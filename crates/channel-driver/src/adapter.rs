@@ -13,8 +13,8 @@ macro_rules! adapter {
         #[cfg(feature = "tls")]
         pub use $crate::tls;
         pub use $crate::{
-            AfterRejection, Connection, Credentials, EndOfStdin, Endpoint, Error, Identity, IdentityFuture,
-            Listener, ListenerState, Output, Proxy, ProxyProblem, Session,
+            AfterRejection, Answer, AnswerFuture, Connection, Credentials, EndOfStdin, Endpoint, Error,
+            HttpClient, Identity, IdentityFuture, Listener, ListenerState, Output, Proxy, ProxyProblem, Session,
         };
 
         /// A client of one API server.

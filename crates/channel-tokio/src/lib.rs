@@ -26,6 +26,11 @@
 //! The streams are tokio's [`AsyncRead`] and [`AsyncWrite`]. Everything else is the same for every runtime, and
 //! is documented in [`channel_driver`].
 
+#[cfg(feature = "hyper")]
+pub mod hyper;
+#[cfg(feature = "kube")]
+pub mod kube;
+
 use std::{
     future::Future,
     io::{self, IoSlice},
