@@ -153,7 +153,8 @@ impl<T: tokio::io::AsyncRead + tokio::io::AsyncWrite> Stream for T {}
 async fn falls_back_and_speaks_spdy_as_over_a_connection_of_its_own() {
     bounded(async {
         let (_pod, _, client) = start(Pod::builder().subprotocols([Subprotocol::V4])).await;
-        let session = exec(&client, ["true"]).stdout().start().await.unwrap();
+        let run = exec(&client, ["true"]).offer([Subprotocol::V5]).stdout();
+        let session = run.start().await.unwrap();
         assert_eq!(session.subprotocol(), Subprotocol::V4);
         assert_eq!(session.refusals()[0].fallback(), Some(Fallback::OlderSubprotocol));
         assert!(session.wait().await.unwrap().success());
