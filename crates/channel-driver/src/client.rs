@@ -41,7 +41,7 @@ const ANY_AUTHORITY: &str = "kubernetes";
 #[derive(Clone)]
 enum Reach {
     /// By connections of our own.
-    Endpoint(Endpoint),
+    Endpoint(Box<Endpoint>),
     /// By somebody else's.
     Http(Arc<dyn HttpClient>),
 }
@@ -49,7 +49,7 @@ enum Reach {
 impl<R: Runtime<Timer: Unpin>> Client<R> {
     /// A client of the server at `endpoint`. Nothing is connected until a session starts.
     pub fn new(endpoint: Endpoint) -> Self {
-        Self::reaching(Reach::Endpoint(endpoint))
+        Self::reaching(Reach::Endpoint(Box::new(endpoint)))
     }
 
     /// A client of the server that an HTTP client leads to, with that one's connections, credentials, TLS and proxies.

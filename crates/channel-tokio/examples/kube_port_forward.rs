@@ -8,6 +8,8 @@
 //!
 //! For `https://` clusters kube needs a TLS feature of its own, `rustls-tls` for one.
 
+#![allow(clippy::print_stdout)] // It is what they are for.
+
 mod support;
 
 use std::{env, error::Error, io};

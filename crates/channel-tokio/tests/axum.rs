@@ -1,5 +1,7 @@
 //! The example that serves from axum's routes, driven by our client.
 
+#![allow(clippy::unwrap_used)] // In the helpers of tests too.
+
 #[path = "../examples/axum_pod/pod.rs"]
 mod pod;
 mod support;

@@ -1,5 +1,7 @@
 //! Over a `kube::Client`: the same as kube's own exec and port-forward, and what kube's do not have.
 
+#![allow(clippy::unwrap_used)] // In the helpers of tests too.
+
 mod support;
 
 use std::net::Ipv4Addr;

@@ -7,6 +7,8 @@
 //!
 //! It prints how to reach it with that token. Whoever knows the token can run any command as the user it runs as.
 
+#![allow(clippy::print_stdout)] // To say where it is.
+
 mod pod;
 
 use std::{error::Error, net::Ipv4Addr};
