@@ -46,6 +46,7 @@ impl<M: Machine, R: Runtime<Timer: Unpin>> Future for Background<M, R> {
             let mut state = this.shared.lock();
             let now = state.now();
             if state.handles == 0 && !state.machine.is_closing() && !state.has_ended() {
+                state.span.dropped();
                 state.machine.abort(now);
                 let _ = state.flush();
                 state.drop_connection();

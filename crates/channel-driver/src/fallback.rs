@@ -12,6 +12,7 @@ use crate::{
     client::Client,
     handshake::{Upgraded, timeout},
     runtime::Runtime,
+    trace::{self, Span},
 };
 
 /// Where a client asks.
@@ -67,7 +68,7 @@ impl Target {
         .offers(attempt.offer.iter().copied())
     }
 
-    fn service(&self) -> Service {
+    pub(crate) fn service(&self) -> Service {
         match self {
             Self::Pod(request) => request.action.service(),
             Self::At(_, service) => *service,
@@ -108,19 +109,27 @@ impl Plan {
 impl<R: Runtime<Timer: Unpin>> Client<R> {
     /// Connects and asks, and asks for something else as long as a refusal says that this makes sense.
     pub(crate) async fn negotiate(&self, target: &Target, plan: &Plan) -> Result<Upgraded, Error> {
-        timeout::<R, _>(self.connect_time(), &self.authority(), async {
+        let server = self.authority();
+        let span = Span::upgrade(&server, target);
+        let negotiated = async {
             let mut attempt = plan.first(target.service());
             let mut refusals = Vec::new();
             loop {
+                trace::asking(&attempt);
                 let error = match self.upgrade_with_identity(target, &attempt).await {
                     Ok(mut upgraded) => {
                         upgraded.agreed.refusals = refusals.into();
+                        trace::upgraded(&upgraded.agreed);
                         return Ok(upgraded);
                     }
                     Err(error) => error,
                 };
                 let next = match &error {
-                    Error::Refused(refusal) => plan.after(refusal),
+                    Error::Refused(refusal) => {
+                        let next = plan.after(refusal);
+                        trace::refused(refusal, next.as_ref());
+                        next
+                    }
                     _ => None,
                 };
                 match (next, error) {
@@ -132,8 +141,17 @@ impl<R: Runtime<Timer: Unpin>> Client<R> {
                     (_, error) => return Err(Error::FellBack { refusals, error: Box::new(error) }),
                 }
             }
-        })
-        .await
+        };
+        let in_time = async {
+            let result = timeout::<R, _>(self.connect_time(), &server, negotiated).await;
+            if let Err(error) = &result
+                && error.refusal().is_none()
+            {
+                trace::failed(error);
+            }
+            result
+        };
+        span.of(in_time).await
     }
 }
 

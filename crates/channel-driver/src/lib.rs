@@ -35,6 +35,7 @@ mod shared;
 mod state;
 #[cfg(feature = "tls")]
 pub mod tls;
+mod trace;
 
 #[doc(hidden)]
 pub use channel_proto as proto;
@@ -49,7 +50,7 @@ pub use forward::{
 pub use futures_io::Io;
 pub use halves::{EndOfStdin, Reader, Writer};
 pub use http_client::{Answer, AnswerFuture, HttpClient};
-pub use machine::{Machine, Sorted};
+pub use machine::{EndKind, Machine, Sorted};
 pub use proxy::{Proxy, ProxyProblem};
 pub use server::{Incoming, ServerSession, accept};
 pub use session::{Output, Session};

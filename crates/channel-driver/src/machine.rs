@@ -1,6 +1,6 @@
 //! The machines of [`channel_proto`] as the driver sees them: streams that are read, streams that are written, timers, and an end.
 
-use std::{io, time::Instant};
+use std::{fmt, io, time::Instant};
 
 use bytes::{Buf, Bytes, BytesMut};
 use channel_proto::{
@@ -29,6 +29,51 @@ pub enum Sorted<E> {
     End(E),
     /// Nothing that needs doing.
     Nothing,
+}
+
+/// How a session ended, without what the peer said about it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum EndKind {
+    /// The command ended with this exit code.
+    Exited(i32),
+    /// It failed otherwise, with a status.
+    Failed,
+    /// There was no status, but perhaps a close code.
+    WithoutStatus(Option<u16>),
+    /// A server's session or a forward, perhaps with a close code.
+    Closed(Option<u16>),
+}
+
+impl EndKind {
+    pub(crate) fn of_outcome(outcome: &Outcome) -> Self {
+        match outcome {
+            Outcome::Exited(code) => Self::Exited(*code),
+            Outcome::EndedWithoutStatus(close) => Self::WithoutStatus(close_code(close.as_ref())),
+            _ => Self::Failed,
+        }
+    }
+
+    pub(crate) fn of_close(close: Option<&CloseReason>) -> Self {
+        Self::Closed(close_code(close))
+    }
+}
+
+fn close_code(close: Option<&CloseReason>) -> Option<u16> {
+    close.and_then(|close| close.code)
+}
+
+impl fmt::Display for EndKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Exited(code) => write!(f, "exited with code {code}"),
+            Self::Failed => f.write_str("failed"),
+            Self::WithoutStatus(None) => f.write_str("without a status"),
+            Self::WithoutStatus(Some(code)) => write!(f, "without a status, close {code}"),
+            Self::Closed(None) => f.write_str("closed"),
+            Self::Closed(Some(code)) => write!(f, "close {code}"),
+        }
+    }
 }
 
 /// A machine that can be driven.
@@ -109,6 +154,9 @@ pub trait Machine: Send + 'static {
     /// # Errors
     /// Not as a stream does that is whole.
     fn read_end(&self, index: usize, ended: &Self::Ended) -> io::Result<()>;
+
+    /// What may be told to anybody of how it ended.
+    fn end_kind(ended: &Self::Ended) -> EndKind;
 }
 
 /// What the two ends of exec and attach have in common.
@@ -206,6 +254,10 @@ impl Machine for ClientSession {
         }
         Ok(())
     }
+
+    fn end_kind(outcome: &Outcome) -> EndKind {
+        EndKind::of_outcome(outcome)
+    }
 }
 
 impl Machine for ServerSession {
@@ -237,6 +289,10 @@ impl Machine for ServerSession {
     /// For a command's stdin, the end of the connection is the end of input.
     fn read_end(&self, _index: usize, _close: &Option<CloseReason>) -> io::Result<()> {
         Ok(())
+    }
+
+    fn end_kind(close: &Option<CloseReason>) -> EndKind {
+        EndKind::of_close(close.as_ref())
     }
 }
 

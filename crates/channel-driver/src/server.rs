@@ -18,6 +18,7 @@ use crate::{
     handshake,
     runtime::{Runtime, Transport as Stream},
     shared::Shared,
+    trace,
 };
 
 /// Reads a request from a connection that just came in; `None` if it ended without one. A head that cannot be read is answered, and an error here.
@@ -66,6 +67,7 @@ impl<T: Stream> Incoming<T> {
     /// # Errors
     /// The connection failed.
     pub async fn respond(mut self, response: Response<Bytes>) -> io::Result<()> {
+        trace::turned_away(response.status());
         handshake::answer(&mut self.stream, respond(response)).await
     }
 
@@ -203,6 +205,7 @@ impl ServerSession {
         config: &SessionConfig,
     ) -> Self {
         let subprotocol = machine.subprotocol();
+        trace::serving(subprotocol);
         let shared = Shared::new(machine, stream, rest, &config.limits, R::now);
         let session = Self {
             stdin: streams.stdin.then(|| Reader::new(&shared, 0)),

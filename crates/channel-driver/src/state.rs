@@ -17,6 +17,7 @@ use crate::{
     interest::{Half, Interest},
     machine::{Machine, Sorted},
     runtime::Transport,
+    trace::Span,
 };
 
 /// The spare room of a read buffer: small until a read fills it, so that a quiet session stays small.
@@ -59,6 +60,8 @@ pub(crate) struct State<M: Machine> {
     pub(crate) handles: usize,
     clock: fn() -> Instant,
     now: Option<Instant>,
+    /// Where it was started.
+    pub(crate) span: Span,
 }
 
 /// How far the peer's byte stream came.
@@ -110,6 +113,7 @@ impl<M: Machine> State<M> {
             handles: 0,
             clock,
             now: None,
+            span: Span::current(),
         }
     }
 
@@ -366,6 +370,9 @@ impl<M: Machine> State<M> {
     }
 
     fn end(&mut self, ended: Result<M::Ended, Error>) {
+        if self.ended.is_none() {
+            self.span.ended(ended.as_ref().map(M::end_kind));
+        }
         self.ended.get_or_insert(ended);
         self.interest.wake_all();
     }

@@ -19,6 +19,7 @@ use super::{Forward, copy::copy};
 use crate::{
     Error, handshake,
     runtime::{Accept, Runtime, Timer},
+    trace::{self, Span},
 };
 
 /// The first pause before connecting again, and the longest.
@@ -98,7 +99,8 @@ impl Listener {
         };
         let status = Arc::new(Status { inner: Mutex::new(inner), closed: AtomicBool::new(false) });
         R::spawn(serve::<R>(listener, forward.clone(), port, status.clone()));
-        R::spawn(keep_connected(forward, status.clone()));
+        let span = Span::listener(address, port);
+        R::spawn(span.of(keep_connected(forward, status.clone())));
         Ok(Self { address, status })
     }
 
@@ -248,6 +250,7 @@ async fn keep_connected<R: Runtime<Timer: Unpin>>(forward: Forward<R>, status: A
         let why = match link {
             Ok(link) => {
                 if attempts > 0 {
+                    trace::connected_again(attempts);
                     status.set(ListenerState::Connected);
                 }
                 if !forward.pool.stands() {
@@ -261,7 +264,9 @@ async fn keep_connected<R: Runtime<Timer: Unpin>>(forward: Forward<R>, status: A
         };
         status.set(ListenerState::Reconnecting { attempts, why });
         attempts += 1;
-        if status.unless_closed(pause::<R>(backoff.next())).await.is_none() {
+        let delay = backoff.next();
+        trace::reconnecting(attempts, delay);
+        if status.unless_closed(pause::<R>(delay)).await.is_none() {
             return;
         }
     }

@@ -8,7 +8,7 @@ use channel_proto::{
     forward::{ConnectionId, Forward, ForwardError, ForwardEvent},
 };
 
-use crate::machine::{Machine, Sorted};
+use crate::machine::{EndKind, Machine, Sorted};
 
 impl Machine for Forward {
     type Ended = Option<CloseReason>;
@@ -85,6 +85,10 @@ impl Machine for Forward {
     /// Only its own end ends a connection well.
     fn read_end(&self, _index: usize, _close: &Option<CloseReason>) -> io::Result<()> {
         Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the connection to the pod was lost"))
+    }
+
+    fn end_kind(close: &Option<CloseReason>) -> EndKind {
+        EndKind::of_close(close.as_ref())
     }
 }
 

@@ -14,6 +14,7 @@ use crate::{
     halves::Handle,
     runtime::{Runtime, Transport},
     shared::Shared,
+    trace,
 };
 
 /// A port-forward that is served.
@@ -39,6 +40,7 @@ impl ForwardServer {
             Subprotocol::PortForward => Machine::over_spdy(Role::Server, config, R::now()),
             channels => Machine::over_channels(Role::Server, ports, channels, config, R::now())?,
         };
+        trace::serving(subprotocol);
         let shared = Shared::new(machine, Box::new(stream), rest, &config.limits, R::now);
         let server = Self { handle: Handle::new(&shared) };
         Background::<Machine, R>::spawn(shared);
