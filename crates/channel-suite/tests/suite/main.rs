@@ -9,6 +9,7 @@ mod cancel;
 mod connect;
 mod exec;
 mod forward;
+mod runtime;
 mod server;
 mod support;
 
