@@ -16,6 +16,10 @@ pub const UPLOAD: (f64, f64) = (1.6, 0.1);
 pub const TLS_DOWNLOAD: f64 = 1.15;
 /// A round trip of 64 bytes, as a multiple of a raw TCP connection's.
 pub const ROUND_TRIP: f64 = 1.1;
+/// The CPU of a forward of one stream, as a multiple of a raw TCP proxy's and of kubectl's.
+pub const FORWARD: (f64, f64) = (1.6, 0.5);
+/// Connections in a second through a forward, as a multiple of those through kube's and through kubectl's.
+pub const CONNECTIONS: (f64, f64) = (5.0, 2.0);
 /// Heap that an idle session on tokio may hold, in bytes.
 pub const IDLE_HEAP: usize = 16 << 10;
 

@@ -14,7 +14,8 @@ macro_rules! adapter {
         pub use $crate::tls;
         pub use $crate::{
             AfterRejection, Answer, AnswerFuture, Connection, Credentials, EndOfStdin, Endpoint, Error,
-            HttpClient, Identity, IdentityFuture, Listener, ListenerState, Output, Proxy, ProxyProblem, Session,
+            HttpClient, Identity, IdentityFuture, Listener, ListenerState, Output, Proxy, ProxyProblem,
+            Session,
         };
 
         /// A client of one API server.

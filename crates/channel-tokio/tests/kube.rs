@@ -9,9 +9,9 @@ use std::net::Ipv4Addr;
 use channel_pod::Pod;
 use channel_proto::{Transport, upgrade::Fallback};
 use channel_tokio::{BearerToken, Client, Error, Outcome, Subprotocol};
-use support::{bounded, exec};
 use k8s_openapi::api::core::v1;
 use kube::{Api, Config, api::AttachParams};
+use support::{bounded, exec};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpListener,

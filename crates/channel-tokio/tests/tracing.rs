@@ -11,8 +11,8 @@ use std::{
 
 use channel_pod::Pod;
 use channel_tokio::{Client, Endpoint, ListenerState, Outcome, Subprotocol};
-use support::{bounded, client_of, exec};
 use http::{HeaderMap, HeaderValue};
+use support::{bounded, client_of, exec};
 use tokio::io::AsyncWriteExt;
 use tracing::subscriber::DefaultGuard;
 use tracing_subscriber::fmt::format::FmtSpan;
