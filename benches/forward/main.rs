@@ -31,7 +31,7 @@ fn main() -> io::Result<ExitCode> {
     }
     let quick = arguments.iter().any(|argument| argument == "--quick");
     let (rounds, bytes, connections) = if quick { (3, 64 << 20, 200) } else { (9, 512 << 20, 1000) };
-    let works = [
+    let mut works = vec![
         Work::Download { streams: 1, bytes },
         Work::Upload { streams: 1, bytes },
         Work::Download { streams: 100, bytes },
@@ -39,6 +39,10 @@ fn main() -> io::Result<ExitCode> {
         Work::Connections { at_once: 1, count: connections },
         Work::Connections { at_once: 16, count: 2 * connections },
     ];
+    // As criterion does it: a word picks the works that have it in their names.
+    for word in arguments.iter().filter(|argument| !argument.starts_with("--")) {
+        works.retain(|work| work.to_string().contains(word.as_str()));
+    }
     println!("{}\n", machine::describe());
     rlimit::increase_nofile_limit(u64::MAX)?;
 
@@ -48,9 +52,9 @@ fn main() -> io::Result<ExitCode> {
         // Whatever is made once is not measured.
         contender.measure(Work::Connections { at_once: 1, count: 5 })?;
     }
-    let mut report = Report::new(contenders.iter().map(|contender| contender.who).collect(), works);
+    let mut report = Report::new(contenders.iter().map(|contender| contender.who).collect(), &works);
     for _ in 0..rounds {
-        for work in works {
+        for &work in &works {
             let round = contenders.iter_mut().map(|contender| contender.measure(work));
             report.add(work, round.collect::<io::Result<_>>()?);
         }

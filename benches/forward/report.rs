@@ -15,8 +15,8 @@ pub(crate) struct Report {
 }
 
 impl Report {
-    pub(crate) fn new(who: Vec<Who>, works: impl IntoIterator<Item = Work>) -> Self {
-        Self { who, works: works.into_iter().map(|work| (work, Vec::new())).collect() }
+    pub(crate) fn new(who: Vec<Who>, works: &[Work]) -> Self {
+        Self { who, works: works.iter().map(|work| (*work, Vec::new())).collect() }
     }
 
     pub(crate) fn add(&mut self, work: Work, round: Round) {

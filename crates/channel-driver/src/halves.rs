@@ -115,11 +115,17 @@ impl<M: Machine> Writer<M> {
     /// # Errors
     /// As [`poll_write`](Self::poll_write).
     pub async fn write_bytes(&mut self, mut data: Bytes) -> io::Result<()> {
+        std::future::poll_fn(|cx| self.poll_write_bytes(cx, &mut data)).await
+    }
+
+    /// Sends all of `data`. What was sent is taken off its front.
+    pub(crate) fn poll_write_bytes(
+        &mut self,
+        cx: &mut Context<'_>,
+        data: &mut Bytes,
+    ) -> Poll<io::Result<()>> {
         let index = self.index;
-        std::future::poll_fn(|cx| {
-            self.handle.shared.poll_write(cx, index, |machine| machine.write_bytes(index, &mut data))
-        })
-        .await
+        self.handle.shared.poll_write(cx, index, |machine| machine.write_bytes(index, data))
     }
 }
 

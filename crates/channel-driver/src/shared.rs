@@ -1,6 +1,7 @@
 //! What the halves of a session do with the state they share.
 
 use std::{
+    collections::VecDeque,
     io,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     task::{Context, Poll},
@@ -16,7 +17,7 @@ use crate::{
     interest::{Half, Interest},
     machine::Machine,
     runtime::Transport,
-    state::{State, broken},
+    state::{SLICES, State, broken},
 };
 
 /// What the halves of a session hold together.
@@ -69,6 +70,26 @@ impl<M: Machine> Shared<M> {
             if chunk.is_empty() { Wants::More } else { Wants::Nothing }
         })
         .map_ok(|()| chunk)
+    }
+
+    /// The slices for a reader that are there without waiting, as they came, behind those that are in `chunks` already: a number of them, or
+    /// some `enough` bytes. None is the end of the stream.
+    pub(crate) fn poll_chunks(
+        &self,
+        cx: &mut Context<'_>,
+        index: usize,
+        chunks: &mut VecDeque<Bytes>,
+        enough: usize,
+    ) -> Poll<io::Result<()>> {
+        let mut taken = 0;
+        self.poll_with(cx, index, |inbound| {
+            let chunk = inbound.take();
+            taken += chunk.len();
+            if !chunk.is_empty() {
+                chunks.push_back(chunk);
+            }
+            if taken < enough && chunks.len() < SLICES { Wants::More } else { Wants::Nothing }
+        })
     }
 
     /// Offers what came for a reader to `take` until it wants nothing more, or has something and more would have to be waited for.
@@ -163,6 +184,14 @@ impl<M: Machine> Shared<M> {
         let result = command(&mut state.machine, now);
         let _ = state.flush();
         state.after();
+        result
+    }
+
+    /// Runs a command whose output can wait until this task gives way: the background task sends it, unless it went before with something else.
+    /// What many have to say by then leaves in one write.
+    pub(crate) fn defer<T>(&self, command: impl FnOnce(&mut M) -> T) -> T {
+        let result = command(&mut self.lock().machine);
+        self.interest.wake_background();
         result
     }
 

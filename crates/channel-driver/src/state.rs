@@ -32,7 +32,7 @@ const LOOK_SOON: Duration = Duration::from_millis(50);
 const READS_AT_ONCE: usize = 16;
 
 /// How many slices one write is given.
-const SLICES: usize = 16;
+pub(crate) const SLICES: usize = 16;
 
 /// The machine and its socket. Whoever locks it drives it.
 pub(crate) struct State<M: Machine> {

@@ -1,6 +1,7 @@
 //! One forwarded connection.
 
 use std::{
+    collections::VecDeque,
     fmt, io,
     sync::Arc,
     task::{Context, Poll},
@@ -56,8 +57,15 @@ impl Connection {
         self.reader.chunk().await
     }
 
-    pub(super) fn poll_chunk(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Bytes>> {
-        self.place.handle.shared.poll_chunk(cx, self.place.id.index())
+    /// The next pieces of what came, behind those that are in `chunks` already, as far as they are there and until there are `enough` bytes; none
+    /// at the end.
+    pub(super) fn poll_chunks(
+        &mut self,
+        cx: &mut Context<'_>,
+        chunks: &mut VecDeque<Bytes>,
+        enough: usize,
+    ) -> Poll<io::Result<()>> {
+        self.place.handle.shared.poll_chunks(cx, self.place.id.index(), chunks, enough)
     }
 
     /// Sends the front of `data`, and tells how much.
@@ -68,12 +76,27 @@ impl Connection {
         self.writer.poll_write(cx, data)
     }
 
+    /// Sends all of `data`, without a copy where none is needed.
+    pub(super) fn poll_write_bytes(
+        &mut self,
+        cx: &mut Context<'_>,
+        data: &mut Bytes,
+    ) -> Poll<io::Result<()>> {
+        self.writer.poll_write_bytes(cx, data)
+    }
+
     /// Waits until all that was written was given to the socket.
     ///
     /// # Errors
     /// As [`poll_write`](Self::poll_write).
     pub fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.writer.poll_flush(cx)
+    }
+
+    /// Ends our half, without waiting until that was given to the socket.
+    pub(super) fn finish(&self) -> io::Result<()> {
+        let id = self.place.id;
+        finished(self.place.handle.shared.defer(|machine| machine.finish(id)))
     }
 
     /// Breaks the connection off: what was not sent yet is dropped, and the other end is told of a reset. The others go on.
@@ -88,13 +111,16 @@ impl Connection {
     /// As [`poll_write`](Self::poll_write).
     pub fn poll_close(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let id = self.place.id;
-        match self.place.handle.shared.command(|machine, _| machine.finish(id)) {
-            Err(error @ ForwardError::NoHalfClose) => {
-                Poll::Ready(Err(io::Error::new(io::ErrorKind::Unsupported, error)))
-            }
-            // What is over is told by flushing, or needs no end.
-            _ => self.writer.poll_flush(cx),
-        }
+        finished(self.place.handle.shared.command(|machine, _| machine.finish(id)))?;
+        self.writer.poll_flush(cx)
+    }
+}
+
+/// A connection that is over needs no end, and says so elsewhere.
+fn finished(result: Result<(), ForwardError>) -> io::Result<()> {
+    match result {
+        Err(error @ ForwardError::NoHalfClose) => Err(io::Error::new(io::ErrorKind::Unsupported, error)),
+        _ => Ok(()),
     }
 }
 

@@ -165,7 +165,8 @@ const PORT_0: &str = "port 0 is no port to connect to";
 impl Link {
     fn connect(&self, port: u16) -> Result<Connection, ForwardError> {
         let shared = &self.handle.shared;
-        let id = shared.command(|machine, _| machine.connect(port))?;
+        // The request goes out with what is written first, if that is soon.
+        let id = shared.defer(|machine| machine.connect(port))?;
         Ok(Connection::new(shared, id))
     }
 
