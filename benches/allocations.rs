@@ -2,7 +2,7 @@
 
 use std::{alloc::System, time::Instant};
 
-use benches::codec;
+use benches::{codec, spdy};
 use bytes::{Bytes, BytesMut};
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
 
@@ -26,6 +26,15 @@ fn main() {
 
     let (mut session, payload) = (codec::server(PAYLOAD), Bytes::from(payload.to_vec()));
     assert_free("serve", || (0..MESSAGES).for_each(|_| codec::serve(&mut session, &payload)));
+
+    let (mut near, mut far) = spdy::pair();
+    let (wire, mut input) = (spdy::data_frames(&mut far, PAYLOAD, MESSAGES), BytesMut::new());
+    assert_free("SPDY decode", || {
+        let taken = spdy::read_and_decode(&mut near, now, &mut input, &wire);
+        assert_eq!(taken, PAYLOAD * MESSAGES);
+    });
+    assert_free("SPDY encode", || (0..MESSAGES).for_each(|_| spdy::encode(&mut near, &payload)));
+    assert_free("SPDY share", || (0..MESSAGES).for_each(|_| spdy::share(&mut near, &payload)));
 }
 
 /// The first time may allocate, the second may not.

@@ -8,7 +8,9 @@ use std::{
     process::{Command, ExitCode},
 };
 
-use benches::bars::{DECODE_INSTRUCTIONS, ENCODE_INSTRUCTIONS, Verdict};
+use benches::bars::{
+    DECODE_INSTRUCTIONS, ENCODE_INSTRUCTIONS, SPDY_DECODE_INSTRUCTIONS, SPDY_ENCODE_INSTRUCTIONS, Verdict,
+};
 
 const MESSAGES: u64 = 1000;
 const PAYLOAD: usize = 64;
@@ -32,9 +34,13 @@ fn main() -> io::Result<ExitCode> {
 /// One line for each benchmark, out of callgrind's files.
 #[expect(clippy::print_stdout, reason = "a report")]
 fn report() {
-    for (name, bar) in
-        [("decode", Some(DECODE_INSTRUCTIONS)), ("encode", Some(ENCODE_INSTRUCTIONS)), ("serve", None)]
-    {
+    for (name, bar) in [
+        ("decode", Some(DECODE_INSTRUCTIONS)),
+        ("encode", Some(ENCODE_INSTRUCTIONS)),
+        ("serve", None),
+        ("spdy_decode", Some(SPDY_DECODE_INSTRUCTIONS)),
+        ("spdy_encode", Some(SPDY_ENCODE_INSTRUCTIONS)),
+    ] {
         let Some(total) = total(name) else {
             println!("{name} {PAYLOAD} B: not counted");
             continue;
@@ -66,8 +72,10 @@ mod counted {
     use std::{hint::black_box, time::Instant};
 
     use benches::{
-        bars::{DECODE_INSTRUCTIONS, ENCODE_INSTRUCTIONS},
-        codec,
+        bars::{
+            DECODE_INSTRUCTIONS, ENCODE_INSTRUCTIONS, SPDY_DECODE_INSTRUCTIONS, SPDY_ENCODE_INSTRUCTIONS,
+        },
+        codec, spdy,
     };
     use bytes::{Bytes, BytesMut};
     use channel_proto::{ClientSession, ServerSession};
@@ -107,6 +115,19 @@ mod counted {
         (session, payload)
     }
 
+    fn spdy_decoding() -> (spdy::End, Instant, Bytes) {
+        let (near, mut far) = spdy::pair();
+        let wire = BytesMut::from(&spdy::data_frames(&mut far, PAYLOAD, 1000)[..]);
+        (near, Instant::now(), wire.freeze())
+    }
+
+    fn spdy_encoding() -> (spdy::End, Vec<u8>) {
+        let (mut near, _) = spdy::pair();
+        let payload = vec![b'x'; PAYLOAD];
+        spdy::encode(&mut near, &payload);
+        (near, payload)
+    }
+
     #[library_benchmark(setup = decoding, config = bar(DECODE_INSTRUCTIONS))]
     #[bench::of_64_bytes()]
     fn decode(
@@ -134,6 +155,22 @@ mod counted {
         (session, payload)
     }
 
-    library_benchmark_group!(name = messages, benchmarks = [decode, encode, serve]);
+    #[library_benchmark(setup = spdy_decoding, config = bar(SPDY_DECODE_INSTRUCTIONS))]
+    #[bench::of_64_bytes()]
+    fn spdy_decode((mut end, now, mut input): (spdy::End, Instant, Bytes)) -> (spdy::End, Bytes) {
+        spdy::decode(&mut end, now, &mut input);
+        (end, input)
+    }
+
+    #[library_benchmark(setup = spdy_encoding, config = bar(SPDY_ENCODE_INSTRUCTIONS))]
+    #[bench::of_64_bytes()]
+    fn spdy_encode((mut end, payload): (spdy::End, Vec<u8>)) -> (spdy::End, Vec<u8>) {
+        for _ in 0..MESSAGES {
+            spdy::encode(&mut end, black_box(&payload));
+        }
+        (end, payload)
+    }
+
+    library_benchmark_group!(name = messages, benchmarks = [decode, encode, serve, spdy_decode, spdy_encode]);
     main!(library_benchmark_groups = messages);
 }

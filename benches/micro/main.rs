@@ -8,15 +8,18 @@ use std::{
     time::{Duration, Instant},
 };
 
-use benches::{codec, memory};
+use benches::{codec, memory, spdy};
 use bytes::{Bytes, BytesMut};
 use criterion::{Bencher, BenchmarkGroup, BenchmarkId, Criterion, measurement::WallTime};
 use tungstenite::{Message, protocol::Role};
 
 const SIZES: [usize; 5] = [64, 1 << 10, 4 << 10, 32 << 10, 1 << 20];
+/// No frame of ours is larger than 64 KiB.
+const SPDY_SIZES: [usize; 4] = [64, 1 << 10, 4 << 10, 32 << 10];
 const TUNGSTENITE: &str = "tungstenite";
 const OURS: &str = "ours";
 const OURS_AND_READ: &str = "ours, with the read";
+const OURS_SHARED: &str = "ours, not copied";
 
 fn main() {
     let measured = Path::new(env!("CARGO_TARGET_TMPDIR")).join("criterion");
@@ -28,6 +31,8 @@ fn main() {
     decode(&mut criterion);
     encode(&mut criterion);
     serve(&mut criterion);
+    spdy_decode(&mut criterion);
+    spdy_encode(&mut criterion);
     criterion.final_summary();
     report::print(&measured);
 }
@@ -35,7 +40,7 @@ fn main() {
 fn decode(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("decode");
     for size in SIZES {
-        let count = (512_usize << 10).div_ceil(size).clamp(2, 1000);
+        let count = count(size);
         let wire = codec::stdout_messages(size, count);
         let now = Instant::now();
 
@@ -94,6 +99,48 @@ fn serve(criterion: &mut Criterion) {
     }
 }
 
+fn spdy_decode(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("spdy decode");
+    for size in SPDY_SIZES {
+        let count = count(size);
+        let (mut near, mut far) = spdy::pair();
+        let wire = spdy::data_frames(&mut far, size, count);
+        let now = Instant::now();
+        bench(&mut group, OURS, size, |bencher| {
+            timed(bencher, count, || {
+                let mut input = BytesMut::from(&wire[..]).freeze();
+                let begin = Instant::now();
+                assert_eq!(spdy::decode(&mut near, now, &mut input), size * count);
+                begin.elapsed()
+            });
+        });
+        let mut input = BytesMut::new();
+        bench(&mut group, OURS_AND_READ, size, |bencher| {
+            timed(bencher, count, || {
+                let begin = Instant::now();
+                assert_eq!(spdy::read_and_decode(&mut near, now, &mut input, &wire), size * count);
+                begin.elapsed()
+            });
+        });
+        copy(&mut group, size);
+    }
+}
+
+fn spdy_encode(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("spdy encode");
+    for size in SPDY_SIZES {
+        let payload = Bytes::from(vec![b'x'; size]);
+        let (mut near, _) = spdy::pair();
+        bench(&mut group, OURS, size, |bencher| {
+            bencher.iter(|| spdy::encode(&mut near, black_box(&payload)));
+        });
+        bench(&mut group, OURS_SHARED, size, |bencher| {
+            bencher.iter(|| spdy::share(&mut near, black_box(&payload)));
+        });
+        copy(&mut group, size);
+    }
+}
+
 /// The channel byte stands in front of the payload already, which spares tungstenite a copy that its users make.
 fn tungstenite_sends(group: &mut BenchmarkGroup<'_, WallTime>, size: usize, role: Role) {
     let message = Bytes::from(vec![1; 1 + size]);
@@ -117,6 +164,11 @@ fn bench(
     mut routine: impl FnMut(&mut Bencher<'_, WallTime>),
 ) {
     group.bench_function(BenchmarkId::new(who, size), |bencher| routine(bencher));
+}
+
+/// How many messages are taken out of one buffer.
+fn count(size: usize) -> usize {
+    (512_usize << 10).div_ceil(size).clamp(2, 1000)
 }
 
 /// Times one message, of which `run` takes `count` and tells how long that took.

@@ -4,7 +4,7 @@ use std::{fs, path::Path};
 
 use benches::bars::{DECODE_OVER_TUNGSTENITE, Verdict};
 
-use crate::{OURS, OURS_AND_READ, SIZES, TUNGSTENITE};
+use crate::{OURS, OURS_AND_READ, OURS_SHARED, SIZES, TUNGSTENITE};
 
 /// Prints nanoseconds per message, and the bar.
 #[expect(clippy::print_stdout, reason = "a report")]
@@ -13,12 +13,14 @@ pub(crate) fn print(measured: &Path) {
         ("decode", "a client takes messages out of what it read"),
         ("encode", "a client sends messages, masked"),
         ("serve", "a server sends messages"),
+        ("spdy decode", "either end takes DATA frames out of what it read"),
+        ("spdy encode", "either end sends DATA frames"),
     ] {
         println!("\n{group}: {what}; ns per message");
         print!("{:22}", "payload, bytes");
         SIZES.iter().for_each(|size| print!("{size:>12}"));
         println!();
-        for who in [OURS, OURS_AND_READ, TUNGSTENITE, "memcpy"] {
+        for who in [OURS, OURS_AND_READ, OURS_SHARED, TUNGSTENITE, "memcpy"] {
             let row = SIZES.map(|size| nanoseconds(measured, group, who, size));
             if row.iter().any(Option::is_some) {
                 print!("{who:22}");

@@ -6,6 +6,10 @@ use std::fmt;
 pub const DECODE_INSTRUCTIONS: u64 = 120;
 /// Instructions to put one message of 64 bytes, masked, into the bytes to write.
 pub const ENCODE_INSTRUCTIONS: u64 = 280;
+/// Instructions to take one SPDY frame of 64 bytes out of the bytes that were read.
+pub const SPDY_DECODE_INSTRUCTIONS: u64 = 320;
+/// Instructions to put one SPDY frame of 64 bytes into the bytes to write.
+pub const SPDY_ENCODE_INSTRUCTIONS: u64 = 970;
 /// How many times as fast as tungstenite messages of 32 KiB are taken out of the bytes that were read.
 pub const DECODE_OVER_TUNGSTENITE: f64 = 10.0;
 /// The CPU of a client that downloads, as a multiple of a raw TCP copy's and of kube's.

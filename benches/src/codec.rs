@@ -8,7 +8,7 @@ use channel_proto::{ClientEvent, ClientSession, Output, ServerSession, SessionCo
 const SEED: [u8; 32] = [7; 32];
 const STREAMS: Streams = Streams { stdin: true, stdout: true, stderr: false, tty: false };
 /// What one read of the driver takes at most.
-const READ: usize = 64 << 10;
+pub(crate) const READ: usize = 64 << 10;
 
 /// A client's session that sends messages of up to `payload` bytes in one piece.
 pub fn client(payload: usize) -> ClientSession {

@@ -4,3 +4,4 @@ pub mod bars;
 pub mod codec;
 pub mod machine;
 pub mod memory;
+pub mod spdy;

@@ -121,11 +121,10 @@ impl Decoder {
         loop {
             match self.state {
                 State::AwaitHeader => {
-                    let Some(bytes) = self.gather(input, HEADER_LEN) else { return Ok(None) };
-                    let Some(header) = bytes.first_chunk() else { return Ok(None) };
+                    let Some(header) = self.gather_header(input) else { return Ok(None) };
                     self.frame_at = self.taken - HEADER_LEN as u64;
                     let (state, item) =
-                        self.begin(&Header::parse(*header)).map_err(|kind| self.error(kind))?;
+                        self.begin(&Header::parse(header)).map_err(|kind| self.error(kind))?;
                     self.state = state;
                     if item.is_some() {
                         return Ok(item);
@@ -148,6 +147,20 @@ impl Decoder {
                     self.state = State::AwaitHeader;
                 }
             }
+        }
+    }
+
+    /// The next frame header, once it is there.
+    #[inline]
+    fn gather_header(&mut self, input: &mut Bytes) -> Option<[u8; HEADER_LEN]> {
+        match input.first_chunk().copied() {
+            // Nearly always whole: then it costs no slice of its own.
+            Some(header) if self.partial.is_empty() => {
+                input.advance(HEADER_LEN);
+                self.taken += HEADER_LEN as u64;
+                Some(header)
+            }
+            _ => self.gather(input, HEADER_LEN)?.first_chunk().copied(),
         }
     }
 

@@ -22,6 +22,10 @@ const TURN: usize = 16 << 10;
 /// The least that a stream may queue, however much waits on the others.
 const SHARE: usize = 1 << 10;
 
+/// The room that an empty queue may keep: for a small payload, and for a few parts.
+const KEEP: usize = 1 << 10;
+const PARTS: usize = 16;
+
 /// The queues of a connection.
 ///
 /// Control frames go first, in their order. Then the streams take turns, a DATA frame each. What is queued on one stream keeps its order: its
@@ -32,6 +36,8 @@ pub(super) struct Outgoing {
     queues: BTreeMap<StreamId, Queue>,
     /// The streams with a queue; the next turn is the front's.
     turns: VecDeque<StreamId>,
+    /// A queue whose turn was its last, kept for the next that is needed: small payloads cost no allocation.
+    spare: Queue,
     /// Bytes of payload in all queues.
     queued: usize,
     /// The GOAWAY that goes when nothing else waits.
@@ -61,6 +67,7 @@ impl Outgoing {
             control: Vec::new(),
             queues: BTreeMap::new(),
             turns: VecDeque::new(),
+            spare: Queue::default(),
             queued: 0,
             farewell: None,
             transmit: Transmit::default(),
@@ -165,7 +172,7 @@ impl Outgoing {
     fn queue(&mut self, id: StreamId) -> &mut Queue {
         self.queues.entry(id).or_insert_with(|| {
             self.turns.push_back(id);
-            Queue::default()
+            std::mem::take(&mut self.spare)
         })
     }
 
@@ -190,8 +197,8 @@ impl Outgoing {
     }
 
     fn lay_control(&mut self) {
-        let control = std::mem::take(&mut self.control);
-        self.transmit.lay(|out| out.extend_from_slice(&control));
+        self.transmit.lay(|out| out.append(&mut self.control));
+        self.control.shrink_to(KEEP);
     }
 
     /// One DATA frame of a stream; with the last one, its FIN; after that, its reset.
@@ -203,7 +210,7 @@ impl Outgoing {
         if len > 0 || fin {
             self.queued -= len;
             self.transmit.lay(|out| put_data_header(out, id, fin, len));
-            queue.take(len, |part| self.transmit.share(part));
+            queue.take(len, &mut self.transmit);
         }
         if !is_last {
             return self.turns.push_back(id);
@@ -212,7 +219,9 @@ impl Outgoing {
             let frame = ControlFrame::RstStream { id, status };
             self.transmit.lay(|out| frame.encode(&mut self.encoder, out));
         }
-        self.queues.remove(&id);
+        if let Some(queue) = self.queues.remove(&id) {
+            self.spare = queue.emptied();
+        }
     }
 }
 
@@ -231,9 +240,13 @@ impl Queue {
         self.parts.push_back(payload);
     }
 
-    /// Hands out the first `len` bytes, which are there.
-    fn take(&mut self, len: usize, mut give: impl FnMut(Bytes)) {
+    /// Lays the first `len` bytes out, which are there.
+    fn take(&mut self, len: usize, transmit: &mut Transmit) {
         self.len -= len;
+        if self.parts.is_empty() && len == self.tail.len() && len < SHARE_FROM {
+            transmit.lay(|out| out.extend_from_slice(&self.tail));
+            return self.tail.clear();
+        }
         let mut missing = len;
         while missing > 0 {
             if self.parts.is_empty() {
@@ -245,8 +258,16 @@ impl Queue {
                 self.parts.pop_front();
             }
             missing -= part.len();
-            give(part);
+            transmit.share(part);
         }
+    }
+
+    /// Nothing is left in it but some room.
+    fn emptied(self) -> Self {
+        if self.tail.capacity() > KEEP || self.parts.capacity() > PARTS {
+            return Self::default();
+        }
+        Self { parts: self.parts, tail: self.tail, ..Self::default() }
     }
 
     fn end_tail(&mut self) {
