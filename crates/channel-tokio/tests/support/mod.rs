@@ -14,6 +14,13 @@ pub(crate) async fn bounded<T>(future: impl Future<Output = T>) -> T {
     timeout(Duration::from_secs(30), future).await.expect("took too long")
 }
 
+/// An embedded pod and a client of it.
+pub(crate) async fn pod() -> (Pod, Client) {
+    let pod = Pod::builder().start().await.expect("a free port");
+    let client = client_of(&pod);
+    (pod, client)
+}
+
 pub(crate) fn client_of(pod: &Pod) -> Client {
     Client::new(pod.endpoint())
 }
