@@ -1,5 +1,7 @@
 //! How many round trips a new connection of an open forward takes: counted by a relay that lets one direction through at a time.
 
+#![allow(clippy::unwrap_used)] // In the helpers of tests too.
+
 mod support;
 
 use std::net::{Ipv4Addr, SocketAddr};
