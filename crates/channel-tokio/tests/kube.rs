@@ -59,7 +59,8 @@ async fn by_kube(kube: &kube::Client, command: &[&str], stdin: &[u8]) -> Run {
     };
     let (_, out, err, status) =
         tokio::join!(write, out.read_to_end(&mut stdout), err.read_to_end(&mut stderr), status);
-    (out.unwrap(), err.unwrap());
+    out.unwrap();
+    err.unwrap();
     let status = status.expect("a status");
     let code = status.details.iter().flat_map(|details| details.causes.iter().flatten());
     let code = code.filter(|cause| cause.reason.as_deref() == Some("ExitCode"));

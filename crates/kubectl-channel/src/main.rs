@@ -7,6 +7,7 @@ mod cp;
 mod endpoint;
 mod exec;
 mod exit;
+mod log;
 mod plan;
 mod port_forward;
 mod serve;
@@ -34,7 +35,9 @@ const WIND_DOWN: Duration = Duration::from_secs(3);
 
 fn main() {
     terminal::restore_on_panic();
-    let exit = match Cli::parse().command {
+    let cli = Cli::parse();
+    log::start(cli.verbose);
+    let exit = match cli.command {
         Command::Exec(flags) if flags.embedded => run(Builder::new_multi_thread(), exec::exec(flags)),
         Command::Exec(flags) => run(Builder::new_current_thread(), exec::exec(flags)),
         Command::Attach(flags) => run(Builder::new_current_thread(), exec::attach(flags)),

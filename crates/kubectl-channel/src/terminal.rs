@@ -36,6 +36,11 @@ impl Drop for RawMode {
     }
 }
 
+/// Whether the terminal is raw, so that a line has to end with a carriage return as well.
+pub(crate) fn is_raw() -> bool {
+    RAW.lock().unwrap_or_else(PoisonError::into_inner).is_some()
+}
+
 /// Puts the terminal back, if it is raw.
 pub(crate) fn restore() {
     let saved = RAW.lock().unwrap_or_else(PoisonError::into_inner).take();

@@ -40,6 +40,24 @@ fn quiet_says_nothing_of_the_exit_code() {
     assert_eq!((output.status.code(), text(&output.stderr).as_str()), (Some(7), ""));
 }
 
+#[test]
+fn verbose_tells_how_it_went_and_nothing_of_what_was_said() {
+    let arguments = ["exec", "--embedded", "-vv", "-i", "--", "sh", "-c", "cat", "secret-argument"];
+    let output = run_with_stdin(arguments, b"secret-stdin");
+    assert_eq!(text(&output.stdout), "secret-stdin");
+    let told = text(&output.stderr);
+    for event in
+        ["asking transport=WebSocket", "upgraded transport=WebSocket", "ended how=exited with code 0"]
+    {
+        assert!(told.contains(event), "{event:?} in {told}");
+    }
+    assert!(!told.contains("secret-"), "{told}");
+    let mut once = program(["-v", "exec", "--embedded", "--", "true"]);
+    assert_eq!(text(&finish(once.spawn().unwrap()).stderr), "");
+    let asked = once.env("RUST_LOG", "channel=debug");
+    assert!(text(&finish(asked.spawn().unwrap()).stderr).contains("upgraded transport"));
+}
+
 // Holds EXE-10.
 #[test]
 fn a_killed_command() {

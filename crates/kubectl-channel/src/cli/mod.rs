@@ -6,7 +6,7 @@ mod values;
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use channel_tokio::{BearerToken, HeartbeatConfig, Subprotocol};
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 
 pub(crate) use self::tls::TlsFlags;
 use self::values::{address, heartbeat, name, seconds, served_subprotocol, subprotocol, token, url};
@@ -21,6 +21,10 @@ use crate::{
 pub(crate) struct Cli {
     #[command(subcommand)]
     pub(crate) command: Command,
+    /// Tell on stderr when connections are lost and come back; twice, also how each is upgraded and ends. Nothing that is sent, no
+    /// argument and no token is told. The environment's RUST_LOG, if it is set, says instead what is told.
+    #[arg(short, long, global = true, action = ArgAction::Count)]
+    pub(crate) verbose: u8,
 }
 
 #[derive(Debug, Subcommand)]

@@ -23,7 +23,11 @@ pub(crate) const PROGRAM: &str = env!("CARGO_BIN_EXE_kubectl-channel");
 /// The program with these arguments, and nothing of this process's environment that would change what it does.
 pub(crate) fn program<'a>(arguments: impl IntoIterator<Item = &'a str>) -> Command {
     let mut command = Command::new(PROGRAM);
-    command.args(arguments).env_remove("KUBECTL_CHANNEL_SERVER").env_remove("KUBECTL_CHANNEL_TOKEN");
+    command
+        .args(arguments)
+        .env_remove("KUBECTL_CHANNEL_SERVER")
+        .env_remove("KUBECTL_CHANNEL_TOKEN")
+        .env_remove("RUST_LOG");
     for name in ["HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY", "NO_PROXY"] {
         command.env_remove(name).env_remove(name.to_lowercase());
     }
