@@ -36,8 +36,8 @@ pub(crate) fn start_ours(access: &Access) -> io::Result<Contender> {
     let build = ["build", "--release", "--locked", "-p", "kubectl-channel", "--message-format=json"];
     let built = output(Command::new(env!("CARGO")).args(build))?;
     let messages = built.lines().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
-    let path = messages.filter_map(|message| message["executable"].as_str().map(PathBuf::from)).next_back();
-    let mut command = Command::new(path.ok_or(io::ErrorKind::NotFound)?);
+    let mut paths = messages.filter_map(|message| message["executable"].as_str().map(PathBuf::from));
+    let mut command = Command::new(paths.next_back().ok_or(io::ErrorKind::NotFound)?);
     // The token is that of a pod that ends with this program.
     port_forward(Who::KubectlChannel, command.env_clear(), access)
 }

@@ -30,7 +30,7 @@ fn main() -> io::Result<ExitCode> {
         return runtime()?.block_on(forward(who, Access::parse(access)?)).map(|()| ExitCode::SUCCESS);
     }
     let quick = arguments.iter().any(|argument| argument == "--quick");
-    let (rounds, bytes, connections) = if quick { (3, 64 << 20, 200) } else { (9, 512 << 20, 1000) };
+    let (rounds, bytes, connections) = if quick { (3, 64 << 20, 200) } else { (7, 256 << 20, 1000) };
     let mut works = vec![
         Work::Download { streams: 1, bytes },
         Work::Upload { streams: 1, bytes },
