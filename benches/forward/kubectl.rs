@@ -12,6 +12,8 @@ use crate::{
     server::Access,
 };
 
+const HERE: &str = env!("CARGO_MANIFEST_DIR");
+
 /// The embedded pod's name.
 pub(crate) const POD: &str = "embedded";
 
@@ -19,7 +21,7 @@ pub(crate) const POD: &str = "embedded";
 pub(crate) fn install() -> io::Result<PathBuf> {
     let script =
         "from kubectl import VERSION; from peers import install_kubectl; print(install_kubectl(VERSION))";
-    let interop = Path::new(env!("CARGO_MANIFEST_DIR")).join("../interop");
+    let interop = Path::new(HERE).join("../interop");
     let path = output(Command::new("python3").args(["-c", script]).current_dir(interop))?;
     Ok(path.trim().into())
 }
@@ -34,7 +36,7 @@ pub(crate) fn start(kubectl: &Path, access: &Access) -> io::Result<Contender> {
 /// `kubectl-channel`, as it is released.
 pub(crate) fn start_ours(access: &Access) -> io::Result<Contender> {
     let build = ["build", "--release", "--locked", "-p", "kubectl-channel", "--message-format=json"];
-    let built = output(Command::new(env!("CARGO")).args(build))?;
+    let built = output(Command::new(env!("CARGO")).args(build).current_dir(HERE))?;
     let messages = built.lines().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
     let mut paths = messages.filter_map(|message| message["executable"].as_str().map(PathBuf::from));
     let mut command = Command::new(paths.next_back().ok_or(io::ErrorKind::NotFound)?);
