@@ -5,6 +5,8 @@
 #[doc(hidden)]
 macro_rules! adapter {
     ($runtime:ty) => {
+        #[cfg(feature = "kubeconfig")]
+        pub use $crate::kubeconfig;
         pub use $crate::proto::{
             BearerToken, CloseReason, HeartbeatConfig, Limits, Outcome, PodRequest, SessionConfig, Status,
             Streams, Subprotocol, TerminalSize, Transport, upgrade::Fallback,
@@ -14,7 +16,7 @@ macro_rules! adapter {
         pub use $crate::tls;
         pub use $crate::{
             AfterRejection, Answer, AnswerFuture, Connection, Credentials, EndOfStdin, Endpoint, Error,
-            HttpClient, Identity, IdentityFuture, Listener, ListenerState, Output, Proxy, ProxyProblem,
+            HttpClient, Identity, IdentityFuture, Listener, ListenerState, Open, Output, Proxy, ProxyProblem,
             Session,
         };
 

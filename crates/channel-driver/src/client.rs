@@ -6,17 +6,17 @@ use channel_proto::{
     Action, HeartbeatConfig, Limits, PodRequest, Service, SessionConfig, Streams, TerminalSize,
     upgrade::BearerIn,
 };
-use http::{StatusCode, header::AUTHORIZATION};
+use http::{HeaderMap, HeaderValue, StatusCode, header::AUTHORIZATION};
 
 use crate::{
-    AfterRejection, Endpoint, Error,
+    AfterRejection, Endpoint, Error, Identity,
     connect::connect,
     credentials::Authorization,
     fallback::{Attempt, Plan, Target, plan_settings},
     forward::{self, PortForward},
-    handshake::{self, Upgraded},
+    handshake::{self, Upgraded, timeout},
     http_client::{self, HttpClient},
-    runtime::Runtime,
+    runtime::{Runtime, Transport},
     session::{Output, Session},
 };
 
@@ -135,10 +135,13 @@ impl<R: Runtime<Timer: Unpin>> Client<R> {
             // Its credentials are its own matter.
             Reach::Http(http) => return self.upgrade_over(&**http, target, attempt).await,
         };
-        match self.upgrade(endpoint, target, attempt).await {
+        let identity = endpoint.identity().await?;
+        match self.upgrade(endpoint, target, attempt, &identity).await {
             Err(Error::Refused(refusal)) if refusal.status == StatusCode::UNAUTHORIZED => {
-                match endpoint.credentials.rejected() {
-                    AfterRejection::AskAgain => self.upgrade(endpoint, target, attempt).await,
+                match endpoint.credentials.rejected(&identity) {
+                    AfterRejection::AskAgain => {
+                        self.upgrade(endpoint, target, attempt, &endpoint.identity().await?).await
+                    }
                     AfterRejection::GiveUp => Err(Error::Refused(refusal)),
                 }
             }
@@ -152,19 +155,14 @@ impl<R: Runtime<Timer: Unpin>> Client<R> {
         endpoint: &Endpoint,
         target: &Target,
         attempt: &Attempt,
+        identity: &Identity,
     ) -> Result<Upgraded, Error> {
-        let identity = endpoint.credentials.identity().await;
-        let identity = identity.map_err(|error| Error::Credentials(error.into()))?;
-        let mut headers = endpoint.headers.clone();
-        if let Some(Authorization::Basic(value)) = &identity.authorization {
-            headers.insert(AUTHORIZATION, value.clone());
-        }
-        let mut request =
-            target.request(&endpoint.authority(), attempt).path_prefix(&endpoint.prefix).headers(headers);
+        let request = target.request(&endpoint.authority(), attempt).path_prefix(&endpoint.prefix);
+        let mut request = request.headers(endpoint.headers_as(identity));
         if let Some(Authorization::Bearer(token)) = &identity.authorization {
             request = request.bearer(token.clone(), BearerIn::Header);
         }
-        let stream = connect::<R>(endpoint, &identity).await?;
+        let stream = connect::<R>(endpoint, identity).await?;
         handshake::upgrade(stream, &request, &self.shared.limits).await
     }
 
@@ -175,6 +173,34 @@ impl<R: Runtime<Timer: Unpin>> Client<R> {
         attempt: &Attempt,
     ) -> Result<Upgraded, Error> {
         http_client::upgrade(http, &target.request(ANY_AUTHORITY, attempt), &self.shared.limits).await
+    }
+
+    /// A connection to the server, TLS and proxy done, for requests of other kinds than are made here; one for each, so that a token that
+    /// has expired is not shown again.
+    ///
+    /// # Errors
+    /// No connection, or no identity.
+    pub async fn open(&self) -> Result<Open, Error> {
+        let Reach::Endpoint(endpoint) = &self.shared.reach else {
+            return Err(Error::Usage(
+                "this client's connections are made by another, and upgraded ones only".to_owned(),
+            ));
+        };
+        timeout::<R, _>(self.shared.connect_timeout, &self.authority(), async {
+            let identity = endpoint.identity().await?;
+            let stream = connect::<R>(endpoint, &identity).await?;
+            let mut headers = endpoint.headers_as(&identity);
+            if let Some(Authorization::Bearer(token)) = &identity.authorization {
+                let mut value =
+                    HeaderValue::try_from(format!("Bearer {}", token.secret())).map_err(|_| {
+                        Error::Usage("the token has characters in it that no token has".to_owned())
+                    })?;
+                value.set_sensitive(true);
+                headers.insert(AUTHORIZATION, value);
+            }
+            Ok(Open { stream, headers, authority: endpoint.authority(), prefix: endpoint.prefix.clone() })
+        })
+        .await
     }
 
     pub(crate) fn connect_time(&self) -> Duration {
@@ -194,6 +220,25 @@ impl<R: Runtime<Timer: Unpin>> Client<R> {
         config.limits = self.shared.limits.clone();
         config.heartbeat = self.shared.heartbeat;
         Ok(config)
+    }
+}
+
+/// A connection that a [`Client`] has [opened](Client::open), and what a request on it has to say.
+#[non_exhaustive]
+pub struct Open {
+    /// The connection.
+    pub stream: Box<dyn Transport>,
+    /// The header lines that say who we are, secrets among them.
+    pub headers: HeaderMap,
+    /// What goes into `Host`.
+    pub authority: String,
+    /// What the path has to begin with.
+    pub prefix: String,
+}
+
+impl fmt::Debug for Open {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Open").field("authority", &self.authority).finish_non_exhaustive()
     }
 }
 

@@ -21,8 +21,8 @@ pub trait Credentials: Send + Sync + 'static {
     /// The identity to connect with.
     fn identity(&self) -> IdentityFuture<'_>;
 
-    /// The server answered 401 to the identity that was given last. What was kept of it is not good any more.
-    fn rejected(&self) -> AfterRejection {
+    /// The server answered 401 to an identity that was given. What was kept of that one is not good any more.
+    fn rejected(&self, _identity: &Identity) -> AfterRejection {
         AfterRejection::GiveUp
     }
 }
@@ -42,6 +42,9 @@ pub struct Identity {
     pub(crate) authorization: Option<Authorization>,
     #[cfg(feature = "tls")]
     pub(crate) certificate: Option<ClientCertificate>,
+    /// Which run of a plugin gave it, so that another one is not thrown away in its place.
+    #[cfg(feature = "kubeconfig")]
+    pub(crate) run: u64,
 }
 
 /// What stands in the `Authorization` header.
@@ -107,7 +110,7 @@ impl<C: Credentials + ?Sized> Credentials for Arc<C> {
         (**self).identity()
     }
 
-    fn rejected(&self) -> AfterRejection {
-        (**self).rejected()
+    fn rejected(&self, identity: &Identity) -> AfterRejection {
+        (**self).rejected(identity)
     }
 }

@@ -2,13 +2,13 @@
 
 use std::{fmt, sync::Arc};
 
-use http::{HeaderMap, Uri};
+use http::{HeaderMap, Uri, header::AUTHORIZATION};
 
 #[cfg(feature = "tls")]
 use crate::tls::Tls;
 use crate::{
     Error,
-    credentials::{Credentials, Identity},
+    credentials::{Authorization, Credentials, Identity},
     proxy::{Environment, Proxy},
 };
 
@@ -143,6 +143,28 @@ impl Endpoint {
         let environment = Environment(|name: &str| std::env::var(name).ok());
         self.proxy = environment.proxy(self.scheme, &self.host, self.port)?;
         Ok(self)
+    }
+
+    /// Asks for the client's identity now, so that a plugin which leads somebody through a login has all the time that it takes. Otherwise this
+    /// is part of the first connection, and has to be done within its time.
+    ///
+    /// # Errors
+    /// There is no identity to be had.
+    pub async fn authenticate(&self) -> Result<(), Error> {
+        self.identity().await.map(|_| ())
+    }
+
+    pub(crate) async fn identity(&self) -> Result<Identity, Error> {
+        self.credentials.identity().await.map_err(|error| Error::Credentials(error.into()))
+    }
+
+    /// The header lines to send as `identity`, but for the bearer token.
+    pub(crate) fn headers_as(&self, identity: &Identity) -> HeaderMap {
+        let mut headers = self.headers.clone();
+        if let Some(Authorization::Basic(value)) = &identity.authorization {
+            headers.insert(AUTHORIZATION, value.clone());
+        }
+        headers
     }
 
     /// `host:port`, an IPv6 address in brackets.

@@ -26,6 +26,8 @@ mod inbound;
 mod interest;
 #[cfg(any(feature = "tokio-io", feature = "futures-io"))]
 mod io_traits;
+#[cfg(feature = "kubeconfig")]
+pub mod kubeconfig;
 mod machine;
 mod proxy;
 pub mod runtime;
@@ -39,7 +41,7 @@ mod trace;
 
 #[doc(hidden)]
 pub use channel_proto as proto;
-pub use client::{Attach, Client, Exec};
+pub use client::{Attach, Client, Exec, Open};
 pub use credentials::{AfterRejection, Credentials, Identity, IdentityFuture};
 pub use endpoint::Endpoint;
 pub use error::Error;

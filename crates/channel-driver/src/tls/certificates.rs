@@ -14,7 +14,7 @@ use crate::Error;
 /// A certificate with its chain and its private key, that a client shows to a server.
 #[derive(Clone)]
 pub struct ClientCertificate {
-    pub(super) resolver: Arc<SingleCertAndKey>,
+    pub(crate) resolver: Arc<SingleCertAndKey>,
 }
 
 impl ClientCertificate {
