@@ -31,7 +31,7 @@ use std::{
 use channel_proto::{Service, SessionConfig, Streams, Subprotocol, Transport};
 use channel_tokio::{Endpoint, tls::Tls};
 use process::{MainProcess, ProcessSpec};
-use rest::{ContainerFacts, PodFacts};
+use rest::{ContainerFacts, Objects, PodFacts, ServiceFacts};
 use tokio::{net::TcpListener, task::JoinHandle};
 
 /// A pod that is being served. Dropping it ends every session and hangs up every process.
@@ -52,6 +52,7 @@ impl Pod {
             namespace: "default".into(),
             name: "embedded".into(),
             containers: Vec::new(),
+            objects: Objects::default(),
             subprotocols: every_subprotocol(),
             max_connections: 1024,
             session: SessionConfig::server(),
@@ -133,13 +134,14 @@ pub struct Container {
     name: String,
     command: Vec<String>,
     streams: Streams,
+    ports: Vec<(String, u16)>,
 }
 
 impl Container {
     /// A container without a main process: exec works in it, attach has nothing to attach to.
     pub fn new(name: impl Into<String>) -> Self {
         let streams = Streams { stdout: true, stderr: true, ..Streams::default() };
-        Self { name: name.into(), command: Vec::new(), streams }
+        Self { name: name.into(), command: Vec::new(), streams, ports: Vec::new() }
     }
 
     /// The main process, which runs as long as the pod does, and to which sessions attach.
@@ -163,6 +165,13 @@ impl Container {
         self
     }
 
+    /// A port of it has a name, by which a service can mean it.
+    #[must_use]
+    pub fn port(mut self, name: impl Into<String>, port: u16) -> Self {
+        self.ports.push((name.into(), port));
+        self
+    }
+
     fn start(self) -> io::Result<(ContainerFacts, Option<MainProcess>)> {
         let main = match self.command.is_empty() {
             true => None,
@@ -172,8 +181,8 @@ impl Container {
                 Some(MainProcess::start(&spec).map_err(io::Error::other)?)
             }
         };
-        let Self { name, command, streams } = self;
-        Ok((ContainerFacts { name, command, stdin: streams.stdin, tty: streams.tty }, main))
+        let Self { name, command, streams, ports } = self;
+        Ok((ContainerFacts { name, command, stdin: streams.stdin, tty: streams.tty, ports }, main))
     }
 }
 
@@ -186,6 +195,7 @@ pub struct Builder {
     namespace: String,
     name: String,
     containers: Vec<Container>,
+    objects: Objects,
     subprotocols: Vec<Subprotocol>,
     max_connections: usize,
     session: SessionConfig,
@@ -252,6 +262,18 @@ impl Builder {
         self
     }
 
+    /// Tells of a deployment of this name, whose only pod it is.
+    pub fn deployment(mut self, name: impl Into<String>) -> Self {
+        self.objects.deployments.push(name.into());
+        self
+    }
+
+    /// Tells of a service of this name before it, whose port leads to the container's port `target`: a number, or [the name of one](Container::port).
+    pub fn service(mut self, name: impl Into<String>, port: u16, target: impl Into<String>) -> Self {
+        self.objects.services.push(ServiceFacts { name: name.into(), port, target: target.into() });
+        self
+    }
+
     /// Speaks only these subprotocols, to be like an older server: those of them that there are, over WebSocket and over SPDY.
     pub fn subprotocols(mut self, subprotocols: impl IntoIterator<Item = Subprotocol>) -> Self {
         self.subprotocols = subprotocols.into_iter().collect();
@@ -304,6 +326,7 @@ impl Builder {
                 name: self.name,
                 containers,
                 started: SystemTime::now(),
+                objects: self.objects,
             },
             token: token.clone(),
             subprotocols: self.subprotocols,

@@ -6,6 +6,7 @@
 //! commands. Whatever a client accepts (tables, protobuf, aggregated discovery), the answer is plain JSON,
 //! which they all take.
 
+mod objects;
 mod refusal;
 #[cfg(test)]
 mod tests;
@@ -16,9 +17,13 @@ use bytes::Bytes;
 use channel_proto::rfc3339;
 use http::header::CONTENT_TYPE;
 use http::{Method, Request, Response, StatusCode};
+use percent_encoding::percent_decode_str;
 use serde_json::{Value, json};
 
-pub(crate) use self::refusal::Refusal;
+pub(crate) use self::{
+    objects::{Objects, ServiceFacts},
+    refusal::Refusal,
+};
 
 /// What is to be known about the pod. There is one pod, and it is always running.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,6 +36,8 @@ pub(crate) struct PodFacts {
     pub(crate) containers: Vec<ContainerFacts>,
     /// Since when it runs.
     pub(crate) started: SystemTime,
+    /// What else has it.
+    pub(crate) objects: Objects,
 }
 
 /// What is to be known about a container.
@@ -44,6 +51,8 @@ pub(crate) struct ContainerFacts {
     pub(crate) stdin: bool,
     /// Its main process runs on a terminal.
     pub(crate) tty: bool,
+    /// Its ports that have names.
+    pub(crate) ports: Vec<(String, u16)>,
 }
 
 impl PodFacts {
@@ -115,8 +124,15 @@ fn resource<'a>(pod: &'a PodFacts, path: &str) -> Result<Resource<'a>, Refusal> 
         ["version"] => Resource::Document(version()),
         ["healthz" | "livez" | "readyz"] => Resource::Text("ok"),
         ["api"] => Resource::Document(json!({ "kind": "APIVersions", "versions": ["v1"] })),
-        ["apis"] => Resource::Document(json!({ "kind": "APIGroupList", "apiVersion": "v1", "groups": [] })),
-        ["api", "v1"] => Resource::Document(resources()),
+        ["apis"] => Resource::Document(objects::groups(pod)),
+        ["apis", "apps", "v1"] => Resource::Document(objects::apps(pod)?),
+        ["apis", "apps", "v1", "namespaces", namespace, "deployments", name] => {
+            Resource::Document(objects::deployment(pod, namespace, name)?)
+        }
+        ["api", "v1"] => Resource::Document(resources(pod)),
+        ["api", "v1", "namespaces", namespace, "services", name] => {
+            Resource::Document(objects::service(pod, namespace, name)?)
+        }
         ["api", "v1", "pods"] => Resource::Pods(Some(pod)),
         ["api", "v1", "namespaces", namespace, "pods"] => {
             Resource::Pods((namespace == pod.namespace).then_some(pod))
@@ -148,7 +164,13 @@ fn select<'a>(pods: Option<&'a PodFacts>, query: &str) -> Result<Option<&'a PodF
                 .ok_or_else(Refusal::no_selector)?;
             Ok(pods.filter(|pod| pod.name == name))
         }
-        "labelSelector" => Err(Refusal::no_selector()),
+        "labelSelector" => {
+            let selector = percent_decode_str(value).decode_utf8().map_err(|_| Refusal::no_selector())?;
+            match pods {
+                Some(pod) => Ok(objects::selects(pod, &selector)?.then_some(pod)),
+                None => Ok(None),
+            }
+        }
         _ => Ok(pods),
     })
 }
@@ -168,8 +190,8 @@ fn version() -> Value {
     })
 }
 
-fn resources() -> Value {
-    json!({
+fn resources(pod: &PodFacts) -> Value {
+    let mut document = json!({
         "kind": "APIResourceList",
         "groupVersion": "v1",
         "resources": [
@@ -181,7 +203,11 @@ fn resources() -> Value {
             streaming("pods/exec", "PodExecOptions"),
             streaming("pods/portforward", "PodPortForwardOptions"),
         ],
-    })
+    });
+    if let Some(resources) = document["resources"].as_array_mut() {
+        resources.extend(objects::in_core(pod));
+    }
+    document
 }
 
 fn streaming(name: &str, kind: &str) -> Value {
@@ -217,7 +243,7 @@ fn pod_document(pod: &PodFacts) -> Value {
     json!({
         "metadata": {
             "name": pod.name, "namespace": pod.namespace, "uid": UID, "resourceVersion": "1",
-            "creationTimestamp": started,
+            "creationTimestamp": started, "labels": objects::labels(pod),
         },
         "spec": {
             "containers": pod.containers.iter().map(container_document).collect::<Vec<_>>(),
@@ -242,10 +268,15 @@ const IMAGE: &str = "localhost";
 const UID: &str = "00000000-0000-4000-8000-000000000001";
 
 fn container_document(container: &ContainerFacts) -> Value {
-    let ContainerFacts { name, command, stdin, tty } = container;
+    let ContainerFacts { name, command, stdin, tty, ports } = container;
     let mut document = json!({ "name": name, "image": IMAGE, "resources": {} });
     if !command.is_empty() {
         document["command"] = command.as_slice().into();
+    }
+    if !ports.is_empty() {
+        let port =
+            |(name, port): &(String, u16)| json!({ "name": name, "containerPort": port, "protocol": "TCP" });
+        document["ports"] = ports.iter().map(port).collect::<Vec<_>>().into();
     }
     // As Go writes them: what is false is left out.
     for (key, _) in [("stdin", stdin), ("tty", tty)].into_iter().filter(|(_, on)| **on) {

@@ -17,6 +17,7 @@ use crate::{
     cli::CpFlags,
     exit::{Exit, Failure},
     plan::Plan,
+    resource::Name,
     signals::Signals,
     target::Target,
 };
@@ -50,11 +51,10 @@ pub(crate) async fn cp(flags: CpFlags) -> Result<Exit, Failure> {
 async fn remote(flags: &CpFlags, namespace: Option<String>, pod: &str) -> Result<Remote, Failure> {
     let target = match flags.embedded {
         true => Target::embedded(&flags.connection).await?,
-        false => Target::in_cluster(&flags.server, &flags.connection, pod)?,
-    };
-    let target = match namespace {
-        Some(namespace) => target.in_namespace(namespace),
-        None => target,
+        false => {
+            let (server, connection, name) = (&flags.server, &flags.connection, Name::pod(pod));
+            Target::with_ports(server, connection, namespace, &name, &[]).await?.0
+        }
     };
     let plan = Plan::of(&flags.connection.upgrade, Service::RemoteCommand)?;
     Ok(Remote::new(target, flags.container.clone(), plan))

@@ -1,11 +1,14 @@
-//! From flags and environment to a server: the place where kubeconfig will come in.
+//! From flags and environment to a server: kubectl's own ways, and two variables more.
 
 use std::{env, fmt, fs, io::Read, path::Path};
 
-use channel_tokio::{BearerToken, Endpoint};
+use channel_tokio::{
+    BearerToken, Endpoint,
+    kubeconfig::{Found, Impersonation, Kubeconfig},
+};
 
 use crate::{
-    cli::{ServerFlags, TokenFlags},
+    cli::{KubeconfigFlags, ServerFlags, TokenFlags},
     exit::Failure,
     tls,
 };
@@ -16,16 +19,47 @@ const TOKEN: &str = "KUBECTL_CHANNEL_TOKEN";
 /// No token is longer than this; what is, is another file.
 const LONGEST_TOKEN: u64 = 64 << 10;
 
-/// The server that the flags name.
+/// The server that the flags name, or the kubeconfig, or this pod's own cluster; and the namespace to work in unless another is said.
 ///
 /// # Errors
-/// There is none, or it or the token cannot be used.
-pub(crate) fn resolve(flags: &ServerFlags) -> Result<Endpoint, Failure> {
-    let Some(server) = flags.server.clone().or_else(|| variable(SERVER)) else {
-        return Err(Failure::usage(NO_SERVER));
+/// There is none, or it or what belongs to it cannot be used.
+pub(crate) fn resolve(flags: &ServerFlags) -> Result<Found, Failure> {
+    let kubeconfig = match &flags.kubeconfig.kubeconfig {
+        Some(file) => Kubeconfig::from_files([file])?,
+        None => Kubeconfig::load()?,
     };
-    let endpoint = Endpoint::new(&server)?.tls(tls::settings(&flags.tls)?).proxy_from_environment()?;
-    Ok(authenticated(endpoint, token(&flags.token)?))
+    let kubeconfig = overridden(kubeconfig, flags, token(&flags.token)?);
+    match kubeconfig.is_empty() {
+        true if env::var_os("KUBERNETES_SERVICE_HOST").is_none() => Err(Failure::usage(NO_SERVER)),
+        true => Ok(Endpoint::in_cluster()?),
+        false => Ok(kubeconfig.endpoint()?),
+    }
+}
+
+/// What the flags say in the place of the kubeconfig.
+fn overridden(mut kubeconfig: Kubeconfig, flags: &ServerFlags, token: Option<BearerToken>) -> Kubeconfig {
+    let KubeconfigFlags { context, cluster, user, impersonate, impersonate_groups, impersonate_uid, .. } =
+        &flags.kubeconfig;
+    if let Some(name) = context {
+        kubeconfig = kubeconfig.context(name);
+    }
+    if let Some(name) = cluster {
+        kubeconfig = kubeconfig.cluster(name);
+    }
+    if let Some(name) = user {
+        kubeconfig = kubeconfig.user(name);
+    }
+    if let Some(server) = flags.server.clone().or_else(|| variable(SERVER)) {
+        kubeconfig = kubeconfig.server(server);
+    }
+    if let Some(token) = token {
+        kubeconfig = kubeconfig.token(token.secret());
+    }
+    let mut impersonation = Impersonation::none();
+    impersonation.user.clone_from(impersonate);
+    impersonation.groups.clone_from(impersonate_groups);
+    impersonation.uid.clone_from(impersonate_uid);
+    tls::overridden(kubeconfig.impersonate(impersonation), &flags.tls)
 }
 
 /// A URL that a container runtime or a kubelet hands out. Whoever knows it has the session, so it is shown to nobody.
@@ -62,9 +96,8 @@ fn authenticated(endpoint: Endpoint, token: Option<BearerToken>) -> Endpoint {
     }
 }
 
-const NO_SERVER: &str = "no server given. For a cluster, run `kubectl proxy` and say \
-    `--server http://127.0.0.1:8001`; to try without a cluster, `--embedded`. \
-    (kubeconfig files are not read yet.)";
+const NO_SERVER: &str = "no server given, and there is no kubeconfig: say --kubeconfig FILE, or --server URL, for one that of \
+    `kubectl proxy`; to try without a cluster, --embedded";
 
 /// The token, from the flag, the file, or the environment.
 ///

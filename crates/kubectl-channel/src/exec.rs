@@ -16,9 +16,10 @@ use crate::{
     cli::{AttachFlags, ExecFlags, SessionFlags},
     exit::{self, Exit, Failure},
     plan::{Plan, planned},
+    resource::Name,
     signals::{self, Signals},
     streams::{copy, feed},
-    target::{Target, pod_name},
+    target::Target,
     terminal::{self, RawMode},
 };
 
@@ -43,12 +44,15 @@ macro_rules! ask {
 /// Runs a command, in a pod of a cluster or in one of our own.
 pub(crate) async fn exec(flags: ExecFlags) -> Result<Exit, Failure> {
     let name = check(&flags)?;
-    let signals = Signals::listen()?;
+    let mut signals = Signals::listen()?;
     let (server, connection) = (&flags.server, &flags.session.connection);
-    let target = match &flags.url.url {
-        Some(url) => Target::at(url, server, connection)?,
-        None if flags.embedded => Target::embedded(connection).await?,
-        None => Target::in_cluster(server, connection, name)?,
+    let target = match (&flags.url.url, &name) {
+        (Some(url), _) => Target::at(url, server, connection)?,
+        (None, None) => Target::embedded(connection).await?,
+        (None, Some(name)) => tokio::select! {
+            target = Target::in_cluster(server, connection, name) => target?,
+            signal = signals.next() => return Ok(Exit::Signal(signal)),
+        },
     };
     let (command, flags) = (&flags.command, &flags.session);
     let terminal = LocalTerminal::wanted(flags)?;
@@ -58,11 +62,16 @@ pub(crate) async fn exec(flags: ExecFlags) -> Result<Exit, Failure> {
 
 /// Attaches to what runs.
 pub(crate) async fn attach(flags: AttachFlags) -> Result<Exit, Failure> {
-    let signals = Signals::listen()?;
+    let name: Option<Name> = flags.pod.as_deref().map(str::parse).transpose()?;
+    let mut signals = Signals::listen()?;
     let (server, connection) = (&flags.server, &flags.session.connection);
-    let target = match &flags.url.url {
-        Some(url) => Target::at(url, server, connection)?,
-        None => Target::in_cluster(server, connection, pod_name(flags.pod.as_deref().unwrap_or_default())?)?,
+    let target = match (&flags.url.url, &name) {
+        (Some(url), _) => Target::at(url, server, connection)?,
+        (None, Some(name)) => tokio::select! {
+            target = Target::in_cluster(server, connection, name) => target?,
+            signal = signals.next() => return Ok(Exit::Signal(signal)),
+        },
+        (None, None) => return Err(Failure::usage("no POD given")),
     };
     let flags = &flags.session;
     let terminal = LocalTerminal::wanted(flags)?;
@@ -72,19 +81,19 @@ pub(crate) async fn attach(flags: AttachFlags) -> Result<Exit, Failure> {
     run(ask!(target.attach(), flags, &terminal).start(), flags, terminal, signals).await
 }
 
-/// The name of the pod, if there is one to name.
-fn check(flags: &ExecFlags) -> Result<&str, Failure> {
+/// What stands for the pod, if there is something to name.
+fn check(flags: &ExecFlags) -> Result<Option<Name>, Failure> {
     let usage = |what: &str| Err(Failure::usage(what));
     match flags.pod.as_deref() {
         pod if flags.url.url.is_some() => match pod.is_none() && flags.command.is_empty() {
-            true => Ok(""),
+            true => Ok(None),
             false => usage("--url has neither POD nor COMMAND: the URL stands for both"),
         },
         Some(_) if flags.embedded => usage("--embedded has no POD: the command goes after `--`"),
         None if !flags.embedded => usage("no POD given: exec POD -- COMMAND, or exec --embedded -- COMMAND"),
         Some(_) if !flags.stray.is_empty() => usage("the command goes after `--`: exec POD -- COMMAND"),
         _ if flags.command.is_empty() => usage("no command to run: it goes after `--`, as in `-- ls -l`"),
-        name => pod_name(name.unwrap_or_default()),
+        name => name.map(str::parse).transpose(),
     }
 }
 

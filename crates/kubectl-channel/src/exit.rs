@@ -81,6 +81,16 @@ impl Failure {
         Self { code: NO_STATUS, message: message.into() }
     }
 
+    /// There is no connection to the server, or it broke.
+    pub(crate) fn no_connection(message: impl Into<String>) -> Self {
+        Self { code: NO_CONNECTION, message: message.into() }
+    }
+
+    /// The server refused, or does not have what was asked for.
+    pub(crate) fn refused(message: impl Into<String>) -> Self {
+        Self { code: REFUSED, message: message.into() }
+    }
+
     /// Says so on stderr.
     pub(crate) fn report(self) -> Exit {
         say(format_args!("error: {}", self.message));

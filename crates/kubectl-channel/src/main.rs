@@ -10,6 +10,7 @@ mod exit;
 mod log;
 mod plan;
 mod port_forward;
+mod resource;
 mod serve;
 mod signals;
 mod streams;

@@ -14,26 +14,26 @@ use signal_hook::consts::SIGPIPE;
 
 use self::{
     news::follow,
-    ports::{Address, Port},
+    ports::{Address, Port, Wanted},
 };
 use crate::{
     cli::PortForwardFlags,
     exit::{self, Exit, Failure},
     plan::{Plan, planned},
+    resource::{Name, RemotePort},
     signals::Signals,
-    target::{Target, pod_name},
+    target::Target,
 };
 
 /// Forwards until a signal comes or the last local port is gone. The connection to the pod may come and go.
 pub(crate) async fn port_forward(flags: PortForwardFlags) -> Result<Exit, Failure> {
-    let (pod, ports) = pod_and_ports(&flags)?;
+    let (name, wanted) = name_and_ports(&flags)?;
     let addresses = Address::parse_all(&flags.address)?;
     let mut signals = Signals::listen()?;
     let plan = Plan::of(&flags.connection.upgrade, Service::PortForward)?;
-    let target = match &flags.url.url {
-        Some(url) => Target::at(url, &flags.server, &flags.connection)?,
-        None if flags.embedded => Target::embedded(&flags.connection).await?,
-        None => Target::in_cluster(&flags.server, &flags.connection, pod)?,
+    let (target, ports) = tokio::select! {
+        found = find(&flags, name.as_ref(), &wanted) => found?,
+        signal = signals.next() => return Ok(Exit::Signal(signal)),
     };
     let request = target.port_forward().connections(flags.connections.into());
     let request = planned!(request.ports(ports.iter().map(|port| port.remote)), &plan);
@@ -57,24 +57,54 @@ pub(crate) async fn port_forward(flags: PortForwardFlags) -> Result<Exit, Failur
     }
 }
 
-/// The name of the pod, if there is one to name, and the ports.
-fn pod_and_ports(flags: &PortForwardFlags) -> Result<(&str, Vec<Port>), Failure> {
+/// The pod, and which of its ports are meant.
+async fn find(
+    flags: &PortForwardFlags,
+    name: Option<&Name>,
+    wanted: &[Wanted],
+) -> Result<(Target, Vec<Port>), Failure> {
+    let (server, connection) = (&flags.server, &flags.connection);
+    let remote: Vec<_> = wanted.iter().map(|port| port.remote.clone()).collect();
+    let (target, resolved) = match (&flags.url.url, name) {
+        (None, Some(name)) => Target::with_ports(server, connection, None, name, &remote).await?,
+        (url, _) => {
+            let numbers: Option<Vec<_>> = remote.iter().map(RemotePort::of_pod_by_number).collect();
+            let flag = podless_flag(flags);
+            let nameless =
+                || Failure::usage(format!("a port can only be said by its number here: {flag} has no POD"));
+            let numbers = numbers.ok_or_else(nameless)?;
+            let target = match url {
+                Some(url) => Target::at(url, server, connection)?,
+                None => Target::embedded(connection).await?,
+            };
+            (target, numbers)
+        }
+    };
+    let ports = wanted.iter().zip(resolved).map(|(wanted, port)| wanted.resolved(port)).collect();
+    Ok((target, ports))
+}
+
+/// The flag because of which there is no pod to name.
+fn podless_flag(flags: &PortForwardFlags) -> &'static str {
+    if flags.embedded { "--embedded" } else { "--url" }
+}
+
+/// What stands for the pod, if there is something to name, and the ports.
+fn name_and_ports(flags: &PortForwardFlags) -> Result<(Option<Name>, Vec<Wanted>), Failure> {
     let has_no_pod = flags.embedded || flags.url.url.is_some();
-    let (pod, ports) = match flags.pod_and_ports.split_first() {
-        _ if has_no_pod => ("", &flags.pod_and_ports[..]),
-        Some((pod, ports)) => (pod_name(pod)?, ports),
-        None => ("", &[][..]),
+    let (name, ports) = match flags.pod_and_ports.split_first() {
+        Some((name, ports)) if !has_no_pod => (Some(name.parse()?), ports),
+        _ => (None, &flags.pod_and_ports[..]),
     };
     match ports.iter().map(|port| port.parse()).collect::<Result<Vec<_>, String>>() {
         Err(error) if has_no_pod => {
-            let flag = if flags.embedded { "--embedded" } else { "--url" };
-            Err(Failure::usage(format!("{error} ({flag} has no POD)")))
+            Err(Failure::usage(format!("{error} ({} has no POD)", podless_flag(flags))))
         }
         Err(error) => Err(Failure::usage(error)),
         Ok(ports) if ports.is_empty() => {
             Err(Failure::usage("no port given: port-forward POD [LOCAL:]REMOTE..., as in `web-0 8080:80`"))
         }
-        Ok(ports) => Ok((pod, ports)),
+        Ok(ports) => Ok((name, ports)),
     }
 }
 

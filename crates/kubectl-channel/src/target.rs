@@ -7,6 +7,7 @@ use crate::{
     cli::{ConnectionFlags, ServerFlags},
     endpoint::{self, StreamingUrl},
     exit::Failure,
+    resource::{Name, RemotePort, ResolvedPort},
 };
 
 /// A pod, and a client of the server that has it.
@@ -26,15 +27,30 @@ enum Place {
 }
 
 impl Target {
-    /// The pod `pod` of the server that the flags name.
-    pub(crate) fn in_cluster(
+    /// The pod that `name` stands for, on the server that the flags name.
+    pub(crate) async fn in_cluster(
         server: &ServerFlags,
         connection: &ConnectionFlags,
-        pod: &str,
+        name: &Name,
     ) -> Result<Self, Failure> {
-        let client = client(endpoint::resolve(server)?, connection);
-        let place = Place::Pod { namespace: connection.namespace.clone(), pod: pod.to_owned() };
-        Ok(Self { client, place, _embedded: None })
+        Ok(Self::with_ports(server, connection, None, name, &[]).await?.0)
+    }
+
+    /// As [`in_cluster`](Self::in_cluster), with the numbers of the pod's ports that these stand for. A namespace may be said with the pod.
+    pub(crate) async fn with_ports(
+        server: &ServerFlags,
+        connection: &ConnectionFlags,
+        namespace: Option<String>,
+        name: &Name,
+        ports: &[RemotePort],
+    ) -> Result<(Self, Vec<ResolvedPort>), Failure> {
+        let found = endpoint::resolve(server)?;
+        let namespace = namespace.or_else(|| connection.namespace.clone()).unwrap_or(found.namespace);
+        // A login in a plugin takes as long as it takes.
+        found.endpoint.authenticate().await?;
+        let client = client(found.endpoint, connection);
+        let (pod, ports) = name.resolve(&client, &namespace, ports).await?;
+        Ok((Self { client, place: Place::Pod { namespace, pod }, _embedded: None }, ports))
     }
 
     /// What a URL stands for.
@@ -57,14 +73,6 @@ impl Target {
             place: Place::Pod { namespace: pod.namespace().to_owned(), pod: pod.name().to_owned() },
             _embedded: Some(pod),
         })
-    }
-
-    /// In another namespace.
-    pub(crate) fn in_namespace(mut self, other: String) -> Self {
-        if let Place::Pod { namespace, .. } = &mut self.place {
-            *namespace = other;
-        }
-        self
     }
 
     pub(crate) fn exec(&self) -> Exec {
@@ -91,13 +99,4 @@ impl Target {
 
 fn client(endpoint: Endpoint, flags: &ConnectionFlags) -> Client {
     Client::new(endpoint).heartbeat(flags.heartbeat).connect_timeout(flags.connect_timeout)
-}
-
-/// `web-0`, `pod/web-0`: kubectl takes both.
-pub(crate) fn pod_name(name: &str) -> Result<&str, Failure> {
-    match name.split_once('/') {
-        None => Ok(name),
-        Some(("pod" | "pods" | "po", name)) => Ok(name),
-        Some(_) => Err(Failure::usage(format!("{name:?} names no pod; say POD, or pod/POD"))),
-    }
 }

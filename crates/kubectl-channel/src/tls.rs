@@ -1,26 +1,22 @@
 //! From flags to TLS.
 
-use channel_tokio::tls::{ClientCertificate, Tls};
+use channel_tokio::kubeconfig::Kubeconfig;
 
-use crate::{cli::TlsFlags, exit::Failure};
+use crate::cli::TlsFlags;
 
-/// How to know the server, as the flags say.
-///
-/// # Errors
-/// A file cannot be read, or holds something else.
-pub(crate) fn settings(flags: &TlsFlags) -> Result<Tls, Failure> {
-    let mut tls = Tls::new();
+/// How to know the server, and what to show to it, as the flags say in the place of the kubeconfig.
+pub(crate) fn overridden(mut kubeconfig: Kubeconfig, flags: &TlsFlags) -> Kubeconfig {
     if let Some(file) = &flags.certificate_authority {
-        tls = tls.authorities_file(file)?;
+        kubeconfig = kubeconfig.certificate_authority(file);
     }
     if flags.insecure_skip_tls_verify {
-        tls = tls.danger_accept_any_certificate();
+        kubeconfig = kubeconfig.danger_accept_any_certificate();
     }
-    if let (Some(certificate), Some(key)) = (&flags.client_certificate, &flags.client_key) {
-        tls = tls.client_certificate(ClientCertificate::from_files(certificate, key)?);
+    if let (Some(chain), Some(key)) = (&flags.client_certificate, &flags.client_key) {
+        kubeconfig = kubeconfig.client_certificate(chain, key);
     }
     if let Some(name) = &flags.tls_server_name {
-        tls = tls.server_name(name)?;
+        kubeconfig = kubeconfig.tls_server_name(name);
     }
-    Ok(tls)
+    kubeconfig
 }

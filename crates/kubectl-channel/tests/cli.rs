@@ -117,7 +117,7 @@ fn wrong_arguments() {
         (&["exec", "--embedded", "ls"], "--embedded has no POD"),
         (&["exec", "--embedded", "--server", "http://x", "--", "ls"], "cannot be used with"),
         (&["exec", "web", "--", "ls"], "kubectl proxy"),
-        (&["exec", "deploy/web", "--server", "http://x", "--", "ls"], "names no pod"),
+        (&["exec", "node/web", "--server", "http://x", "--", "ls"], "names no pod"),
         (
             &["exec", "web", "--certificate-authority", "/no/ca", "--server", "https://x", "--", "ls"],
             "/no/ca",

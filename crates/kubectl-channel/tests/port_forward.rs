@@ -109,10 +109,10 @@ fn wrong_arguments() {
         (&["web", "0"], "above 0"),
         (&["web", "80:0"], "above 0"),
         (&["web", "65536"], "up to 65535"),
-        (&["web", "http"], "no port"),
+        (&["web", "Http"], "no port"),
         (&["web", "80", "--address", "example.com"], "no IP address"),
         (&["web", "80", "--connections", "0"], "1..=64"),
-        (&["deploy/web", "80"], "names no pod"),
+        (&["node/web", "80"], "names no pod"),
         (&["web", "80"], "kubectl proxy"),
         (&[], "POD"),
     ] {

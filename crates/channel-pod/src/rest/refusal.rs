@@ -21,10 +21,18 @@ impl Refusal {
 
     /// 404 `pods "x" not found`
     pub(crate) fn no_pod(name: &str) -> Self {
-        Self {
-            details: Some(json!({ "name": name, "kind": "pods" })),
-            ..Self::new(StatusCode::NOT_FOUND, "NotFound", format!("pods {name:?} not found"))
+        Self::not_found("", "pods", name)
+    }
+
+    /// 404 `deployments.apps "x" not found`; the core's group has no name.
+    pub(crate) fn not_found(group: &str, kind: &str, name: &str) -> Self {
+        let (dot, mut details) =
+            (if group.is_empty() { "" } else { "." }, json!({ "name": name, "kind": kind }));
+        if !group.is_empty() {
+            details["group"] = group.into();
         }
+        let message = format!("{kind}{dot}{group} {name:?} not found");
+        Self { details: Some(details), ..Self::new(StatusCode::NOT_FOUND, "NotFound", message) }
     }
 
     /// 404: nothing of the API is at this path.
@@ -60,7 +68,7 @@ impl Refusal {
 
     /// 400: a list is asked for by more than a name.
     pub(crate) fn no_selector() -> Self {
-        Self::bad_request("the only selector supported is the field metadata.name")
+        Self::bad_request("the only selectors supported are the field metadata.name and labels by equality")
     }
 
     fn bad_request(message: impl Into<String>) -> Self {

@@ -10,7 +10,13 @@ fn container(name: &str) -> ContainerFacts {
 
 fn pod(name: &str, containers: Vec<ContainerFacts>) -> PodFacts {
     let started = SystemTime::UNIX_EPOCH + Duration::from_secs(1_795_335_148);
-    PodFacts { namespace: "default".into(), name: name.into(), containers, started }
+    PodFacts {
+        namespace: "default".into(),
+        name: name.into(),
+        containers,
+        started,
+        objects: Objects::default(),
+    }
 }
 
 fn bb() -> PodFacts {
@@ -67,6 +73,10 @@ fn lists() {
         ("/api/v1/namespaces/other/pods", 0),
         ("/api/v1/namespaces/default/pods?fieldSelector=metadata.name%3Dbb&watch=false", 1),
         ("/api/v1/namespaces/default/pods?fieldSelector=metadata.name%3Db&labelSelector=", 0),
+        ("/api/v1/namespaces/default/pods?labelSelector=app%3Dbb", 1),
+        ("/api/v1/namespaces/default/pods?labelSelector=app%3D%3Dbb", 1),
+        ("/api/v1/namespaces/default/pods?labelSelector=app%3Dx", 0),
+        ("/api/v1/namespaces/default/pods?labelSelector=app%3Dbb%2Ctier%3Dx", 0),
     ] {
         let (code, list) = get(&bb(), uri);
         assert_eq!((code, &list["kind"]), (StatusCode::OK, &json!("PodList")), "{uri}");
@@ -75,7 +85,9 @@ fn lists() {
     let (code, _) = get(&bb(), "/api/v1/namespaces/default/pods?limit=500&watch=true");
     assert_eq!(code, 405);
     for selector in [
-        "labelSelector=app%3Dx",
+        "labelSelector=app%20in%20%28x%29",
+        "labelSelector=app%21%3Dbb",
+        "labelSelector=app",
         "fieldSelector=status.phase%3DRunning",
         "fieldSelector=metadata.name%21%3Dbb",
     ] {
@@ -189,4 +201,41 @@ fn containers() {
         refused(two.container(None).unwrap_err())["message"],
         "a container name must be specified for pod bb-tty, choose one of: [c1 c2]"
     );
+}
+
+#[test]
+fn what_has_the_pod() {
+    let facts = ServiceFacts { name: "web".into(), port: 80, target: "http".into() };
+    let numbered = ServiceFacts { name: "numbered".into(), port: 81, target: "8081".into() };
+    let main = ContainerFacts { ports: vec![("http".into(), 8080)], ..container("main") };
+    let pod = PodFacts {
+        objects: Objects { deployments: vec!["web".into()], services: vec![facts, numbered] },
+        ..pod("web-0", vec![main])
+    };
+    assert_eq!(get(&pod, "/apis").1["groups"][0]["name"], "apps");
+    assert_eq!(get(&pod, "/apis/apps/v1").1["resources"][0]["shortNames"], json!(["deploy"]));
+    assert_eq!(get(&pod, "/api/v1").1["resources"][4]["name"], "services");
+
+    let document = get(&pod, "/api/v1/namespaces/default/pods/web-0").1;
+    let labels = &document["metadata"]["labels"];
+    assert_eq!(document["spec"]["containers"][0]["ports"][0]["containerPort"], 8080);
+    let deployment = get(&pod, "/apis/apps/v1/namespaces/default/deployments/web").1;
+    assert_eq!(
+        (&deployment["kind"], &deployment["spec"]["selector"]["matchLabels"]),
+        (&json!("Deployment"), labels)
+    );
+    let service = get(&pod, "/api/v1/namespaces/default/services/web").1;
+    assert_eq!((&service["kind"], &service["spec"]["selector"]), (&json!("Service"), labels));
+    assert_eq!(service["spec"]["ports"][0]["targetPort"], "http");
+    let service = get(&pod, "/api/v1/namespaces/default/services/numbered").1;
+    assert_eq!(service["spec"]["ports"][0]["targetPort"], 8081);
+
+    for (uri, message) in [
+        ("/apis/apps/v1/namespaces/default/deployments/x", "deployments.apps \"x\" not found"),
+        ("/apis/apps/v1/namespaces/other/deployments/web", "deployments.apps \"web\" not found"),
+        ("/api/v1/namespaces/default/services/x", "services \"x\" not found"),
+    ] {
+        let (code, status) = get(&pod, uri);
+        assert_eq!((code, &status["message"]), (StatusCode::NOT_FOUND, &json!(message)));
+    }
 }

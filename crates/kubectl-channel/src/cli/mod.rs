@@ -1,5 +1,7 @@
 //! The command line.
 
+mod kubeconfig;
+mod objects;
 mod tls;
 mod values;
 
@@ -8,8 +10,8 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 use channel_tokio::{BearerToken, HeartbeatConfig, Subprotocol};
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 
-pub(crate) use self::tls::TlsFlags;
 use self::values::{address, heartbeat, name, seconds, served_subprotocol, subprotocol, token, url};
+pub(crate) use self::{kubeconfig::KubeconfigFlags, objects::ObjectFlags, tls::TlsFlags};
 use crate::{
     endpoint::StreamingUrl,
     exit::{self, Verbosity},
@@ -56,13 +58,13 @@ pub(crate) enum Command {
 
 #[derive(Debug, Args)]
 pub(crate) struct ExecFlags {
-    /// The pod.
+    /// The pod: POD, pod/POD, or deployment/NAME, service/NAME and the like for one of theirs.
     pub(crate) pod: Option<String>,
     /// What stands between the pod and `--`: it is here so that its error can say what to do.
     #[arg(hide = true)]
     pub(crate) stray: Vec<String>,
     /// Start a pod in this process, on a free port of 127.0.0.1, and run the command in there.
-    #[arg(long, conflicts_with_all = ["server", "TlsFlags", "token", "token_file", "namespace", "container", "url"])]
+    #[arg(long, conflicts_with_all = ["server", "KubeconfigFlags", "TlsFlags", "token", "token_file", "namespace", "container", "url"])]
     pub(crate) embedded: bool,
     #[command(flatten)]
     pub(crate) url: UrlFlags,
@@ -77,7 +79,7 @@ pub(crate) struct ExecFlags {
 
 #[derive(Debug, Args)]
 pub(crate) struct AttachFlags {
-    /// The pod.
+    /// The pod: POD, pod/POD, or deployment/NAME, service/NAME and the like for one of theirs.
     #[arg(required_unless_present = "url", conflicts_with = "url")]
     pub(crate) pod: Option<String>,
     #[command(flatten)]
@@ -110,7 +112,8 @@ pub(crate) struct SessionFlags {
 
 #[derive(Debug, Args)]
 pub(crate) struct PortForwardFlags {
-    /// The pod, and the ports: LOCAL:REMOTE, :REMOTE for a free local port, or PORT for the same on both sides.
+    /// The pod, and the ports: LOCAL:REMOTE, :REMOTE for a free local port, or PORT for the same on both sides. The pod may be that of a
+    /// deployment/NAME, service/NAME and the like; REMOTE is a port of the service then. REMOTE may be a name.
     #[arg(value_name = "POD [LOCAL:]REMOTE", required = true)]
     pub(crate) pod_and_ports: Vec<String>,
     /// The local addresses to listen on, separated by commas; localhost is 127.0.0.1 and, where there is one, ::1.
@@ -120,7 +123,7 @@ pub(crate) struct PortForwardFlags {
     #[arg(long, value_name = "N", default_value = "1", value_parser = clap::value_parser!(u8).range(1..=64))]
     pub(crate) connections: u8,
     /// Start a pod in this process, and forward to ports of this machine. There is no POD then.
-    #[arg(long, conflicts_with_all = ["server", "TlsFlags", "token", "token_file", "namespace", "url"])]
+    #[arg(long, conflicts_with_all = ["server", "KubeconfigFlags", "TlsFlags", "token", "token_file", "namespace", "url"])]
     pub(crate) embedded: bool,
     #[command(flatten)]
     pub(crate) url: UrlFlags,
@@ -140,7 +143,7 @@ pub(crate) struct CpFlags {
     #[arg(short, long)]
     pub(crate) container: Option<String>,
     /// Start a pod in this process: its files are those of this machine.
-    #[arg(long, conflicts_with_all = ["server", "TlsFlags", "token", "token_file", "namespace", "container"])]
+    #[arg(long, conflicts_with_all = ["server", "KubeconfigFlags", "TlsFlags", "token", "token_file", "namespace", "container"])]
     pub(crate) embedded: bool,
     #[command(flatten)]
     pub(crate) connection: ConnectionFlags,
@@ -151,9 +154,9 @@ pub(crate) struct CpFlags {
 /// What every client has.
 #[derive(Debug, Args)]
 pub(crate) struct ConnectionFlags {
-    /// The namespace of the pod.
-    #[arg(short, long, default_value = "default")]
-    pub(crate) namespace: String,
+    /// The namespace of the pod [default: that of the context].
+    #[arg(short, long)]
+    pub(crate) namespace: Option<String>,
     /// Say nothing on stderr but errors and loss.
     #[arg(short, long)]
     pub(crate) quiet: bool,
@@ -198,16 +201,18 @@ pub(crate) struct UrlFlags {
     /// Ask at this URL, http://HOST:PORT/exec/TOKEN for one, which a container runtime or a kubelet handed out. It stands for the pod
     /// and all that was asked for there, so say the same of stdin, terminal and ports here. No token is sent there but that of --token and
     /// --token-file.
-    #[arg(long, value_parser = url, conflicts_with_all = ["server", "namespace"])]
+    #[arg(long, value_parser = url, conflicts_with_all = ["server", "KubeconfigFlags", "namespace"])]
     pub(crate) url: Option<StreamingUrl>,
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct ServerFlags {
     /// The API server, https://10.0.0.1:6443, or a proxy before it: http://127.0.0.1:8001 for `kubectl proxy`. Or the environment's
-    /// KUBECTL_CHANNEL_SERVER. HTTPS_PROXY, HTTP_PROXY, ALL_PROXY and NO_PROXY are heeded.
-    #[arg(long, value_name = "URL")]
+    /// KUBECTL_CHANNEL_SERVER [default: that of the kubeconfig]. HTTPS_PROXY, HTTP_PROXY, ALL_PROXY and NO_PROXY are heeded.
+    #[arg(short, long, value_name = "URL")]
     pub(crate) server: Option<String>,
+    #[command(flatten)]
+    pub(crate) kubeconfig: KubeconfigFlags,
     #[command(flatten)]
     pub(crate) tls: TlsFlags,
     #[command(flatten)]
@@ -250,6 +255,8 @@ pub(crate) struct ServeFlags {
     /// The name of its container.
     #[arg(short, long, default_value = "main", value_parser = name)]
     pub(crate) container: String,
+    #[command(flatten)]
+    pub(crate) objects: ObjectFlags,
     /// The main process has a stdin.
     #[arg(short = 'i', long, requires = "command")]
     pub(crate) stdin: bool,

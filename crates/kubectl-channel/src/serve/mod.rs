@@ -50,11 +50,20 @@ async fn start(flags: &ServeFlags) -> Result<Pod, Failure> {
     if flags.tty {
         container = container.tty();
     }
+    for port in &flags.objects.container_ports {
+        container = container.port(&port.name, port.port);
+    }
     let mut pod = Pod::builder()
         .listen(flags.listen)
         .name(&flags.name)
         .namespace(&flags.namespace)
         .container(container);
+    for name in &flags.objects.deployments {
+        pod = pod.deployment(name);
+    }
+    for service in &flags.objects.services {
+        pod = pod.service(&service.name, service.port, &service.target);
+    }
     if !flags.plain {
         pod = pod.tls();
     }

@@ -23,11 +23,12 @@ pub(crate) const PROGRAM: &str = env!("CARGO_BIN_EXE_kubectl-channel");
 /// The program with these arguments, and nothing of this process's environment that would change what it does.
 pub(crate) fn program<'a>(arguments: impl IntoIterator<Item = &'a str>) -> Command {
     let mut command = Command::new(PROGRAM);
-    command
-        .args(arguments)
-        .env_remove("KUBECTL_CHANNEL_SERVER")
-        .env_remove("KUBECTL_CHANNEL_TOKEN")
-        .env_remove("RUST_LOG");
+    command.args(arguments);
+    for name in ["KUBECTL_CHANNEL_SERVER", "KUBECTL_CHANNEL_TOKEN", "KUBERNETES_SERVICE_HOST", "RUST_LOG"] {
+        command.env_remove(name);
+    }
+    // No kubeconfig, whoever's home this is.
+    command.env("KUBECONFIG", "/nonexistent/kubeconfig");
     for name in ["HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY", "NO_PROXY"] {
         command.env_remove(name).env_remove(name.to_lowercase());
     }
