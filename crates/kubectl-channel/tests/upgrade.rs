@@ -167,7 +167,7 @@ fn wrong_arguments() {
         (&["exec", "--url", "http://127.0.0.1:1"], 2, "has no path"),
         (&["exec", "--url", "http://127.0.0.1:1/"], 2, "has no path"),
         (&["exec", "--url", "http://127.0.0.1:1?exec=s3cret"], 2, "has no path"),
-        (&["exec", "--url", "https://127.0.0.1:1/exec/s3cret"], 2, "https"),
+        (&["exec", "--url", "https://127.0.0.1:1/exec/s3cret"], 69, "cannot connect to 127.0.0.1:1"),
         (&["exec", "--url", "http://me:s3cret@127.0.0.1:1/exec/x"], 2, "must carry no user"),
         (&["exec", "--url", "/exec/s3cret"], 2, "must begin with http://"),
         (&["exec", "--url", "http://127.0.0.1:1/exec/s3cret x"], 2, "not percent-encoded"),
