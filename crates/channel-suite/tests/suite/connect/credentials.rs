@@ -56,7 +56,7 @@ impl Credentials for Tokens {
         })
     }
 
-    fn rejected(&self) -> AfterRejection {
+    fn rejected(&self, _identity: &Identity) -> AfterRejection {
         self.rejected.fetch_add(1, Ordering::SeqCst);
         self.then
     }
