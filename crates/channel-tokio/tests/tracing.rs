@@ -7,13 +7,14 @@ mod support;
 use std::{
     io,
     sync::{Arc, Mutex, PoisonError},
+    time::Duration,
 };
 
 use channel_pod::Pod;
 use channel_tokio::{Client, Endpoint, ListenerState, Outcome, Subprotocol};
 use http::{HeaderMap, HeaderValue};
 use support::{bounded, client_of, exec};
-use tokio::io::AsyncWriteExt;
+use tokio::{io::AsyncWriteExt, time::sleep};
 use tracing::subscriber::DefaultGuard;
 use tracing_subscriber::fmt::format::FmtSpan;
 
@@ -138,7 +139,14 @@ async fn a_lost_forward_and_its_return_are_told() {
         let listener = forward.listen("127.0.0.1:0".parse().unwrap(), 80).await.unwrap();
         drop(pod);
         let lost = listener.changed(&ListenerState::Connected).await;
-        let _pod = Pod::builder().listen(address).token("secret-token").start().await.unwrap();
+        // The first one's listener is closed by its runtime, in time.
+        let again = || Pod::builder().listen(address).token("secret-token").start();
+        let _pod = loop {
+            match again().await {
+                Ok(pod) => break pod,
+                Err(_) => sleep(Duration::from_millis(10)).await,
+            }
+        };
         let mut state = lost;
         while state != ListenerState::Connected {
             state = listener.changed(&state).await;
