@@ -7,7 +7,10 @@ mod support;
 use std::net::Ipv4Addr;
 
 use channel_pod::Pod;
-use channel_proto::{Transport, upgrade::Fallback};
+use channel_proto::{
+    Transport,
+    upgrade::{BodyEnd, Fallback},
+};
 use channel_tokio::{BearerToken, Client, Error, Outcome, Subprotocol};
 use k8s_openapi::api::core::v1;
 use kube::{Api, Config, api::AttachParams};
@@ -210,6 +213,45 @@ async fn a_client_that_reaches_nobody_says_so() {
         let error = exec(&client, ["true"]).stdout().start().await.unwrap_err();
         assert!(matches!(error, Error::HttpClient(_)), "{error:?}");
         assert!(!format!("{error:?} {error}").contains(token.secret()));
+    })
+    .await;
+}
+
+/// The URL of a server that reads a request, answers like this, and then `after` again and again.
+async fn answering(answer: &'static [u8], after: &'static [u8]) -> String {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let mut request = [0; 4096];
+            stream.read(&mut request).await.unwrap();
+            stream.write_all(answer).await.unwrap();
+            while !after.is_empty() && stream.write_all(after).await.is_ok() {}
+        }
+    });
+    url
+}
+
+// Holds UPG-14, UPG-17.
+#[tokio::test]
+async fn bad_answers_are_bounded_and_told() {
+    bounded(async {
+        let ask = async |answer, after| {
+            let client = channel_tokio::kube::client(kube_at(&answering(answer, after).await, None));
+            exec(&client, ["true"]).stdout().start().await.unwrap_err()
+        };
+        let endless = b"HTTP/1.1 502 Bad Gateway\r\nTransfer-Encoding: chunked\r\n\r\n";
+        let error = ask(endless, b"5\r\nnoise\r\n").await;
+        let refusal = error.refusal().unwrap();
+        assert_eq!((refusal.body.len(), refusal.body_end), (64 << 10, BodyEnd::OverLimit));
+        let cut = b"HTTP/1.1 502 Bad Gateway\r\nContent-Length: 10\r\n\r\nhalf";
+        let error = ask(cut, b"").await;
+        let refusal = error.refusal().unwrap();
+        assert_eq!((&refusal.body[..], refusal.body_end), (&b"half"[..], BodyEnd::Cut));
+        let liar = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+                     Sec-WebSocket-Accept: another\r\nSec-WebSocket-Protocol: v5.channel.k8s.io\r\n\r\n";
+        let error = ask(liar, b"").await;
+        assert!(matches!(error, Error::Protocol(_)), "{error:?}");
     })
     .await;
 }
