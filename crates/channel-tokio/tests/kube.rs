@@ -223,8 +223,10 @@ async fn answering(answer: &'static [u8], after: &'static [u8]) -> String {
     let url = format!("http://{}", listener.local_addr().unwrap());
     tokio::spawn(async move {
         while let Ok((mut stream, _)) = listener.accept().await {
-            let mut request = [0; 4096];
-            stream.read(&mut request).await.unwrap();
+            let mut request = Vec::new();
+            while !request.ends_with(b"\r\n\r\n") {
+                stream.read_buf(&mut request).await.unwrap();
+            }
             stream.write_all(answer).await.unwrap();
             while !after.is_empty() && stream.write_all(after).await.is_ok() {}
         }
