@@ -56,7 +56,7 @@ impl Credentials for Tokens {
         })
     }
 
-    fn rejected(&self, _identity: &Identity) -> AfterRejection {
+    fn rejected(&self, _: &Identity) -> AfterRejection {
         self.rejected.fetch_add(1, Ordering::SeqCst);
         self.then
     }
