@@ -6,17 +6,17 @@ use channel_proto::{
     Action, HeartbeatConfig, Limits, PodRequest, Service, SessionConfig, Streams, TerminalSize,
     upgrade::BearerIn,
 };
-use http::{HeaderMap, HeaderValue, StatusCode, header::AUTHORIZATION};
+use http::{HeaderValue, StatusCode, header::AUTHORIZATION};
 
 use crate::{
     AfterRejection, Endpoint, Error, Identity,
-    connect::connect,
+    connect::{Open, connect},
     credentials::Authorization,
     fallback::{Attempt, Plan, Target, plan_settings},
     forward::{self, PortForward},
     handshake::{self, Upgraded, timeout},
     http_client::{self, HttpClient},
-    runtime::{Runtime, Transport},
+    runtime::Runtime,
     session::{Output, Session},
 };
 
@@ -220,25 +220,6 @@ impl<R: Runtime<Timer: Unpin>> Client<R> {
         config.limits = self.shared.limits.clone();
         config.heartbeat = self.shared.heartbeat;
         Ok(config)
-    }
-}
-
-/// A connection that a [`Client`] has [opened](Client::open), and what a request on it has to say.
-#[non_exhaustive]
-pub struct Open {
-    /// The connection.
-    pub stream: Box<dyn Transport>,
-    /// The header lines that say who we are, secrets among them.
-    pub headers: HeaderMap,
-    /// What goes into `Host`.
-    pub authority: String,
-    /// What the path has to begin with.
-    pub prefix: String,
-}
-
-impl fmt::Debug for Open {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Open").field("authority", &self.authority).finish_non_exhaustive()
     }
 }
 

@@ -1,6 +1,8 @@
 //! From an endpoint to a stream that an upgrade can be asked for on: the socket, a proxy's handshake, TLS.
 
-use std::sync::Arc;
+use std::{fmt, sync::Arc};
+
+use http::HeaderMap;
 
 use crate::{
     Endpoint, Error,
@@ -50,4 +52,23 @@ async fn reach<R: Runtime>(proxy: &Proxy) -> Result<Box<dyn Transport>, Error> {
 async fn dial<R: Runtime>(host: &str, port: u16) -> Result<Box<dyn Transport>, Error> {
     let failed = |source| Error::Connect { authority: join(host, port), source: Arc::new(source) };
     Ok(Box::new(R::connect(dial_host(host), port).await.map_err(failed)?))
+}
+
+/// A connection that a [`Client`](crate::Client) has [opened](crate::Client::open), and what a request on it has to say.
+#[non_exhaustive]
+pub struct Open {
+    /// The connection.
+    pub stream: Box<dyn Transport>,
+    /// The header lines that say who we are, secrets among them.
+    pub headers: HeaderMap,
+    /// What goes into `Host`.
+    pub authority: String,
+    /// What the path has to begin with.
+    pub prefix: String,
+}
+
+impl fmt::Debug for Open {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Open").field("authority", &self.authority).finish_non_exhaustive()
+    }
 }

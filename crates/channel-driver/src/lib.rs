@@ -41,7 +41,8 @@ mod trace;
 
 #[doc(hidden)]
 pub use channel_proto as proto;
-pub use client::{Attach, Client, Exec, Open};
+pub use client::{Attach, Client, Exec};
+pub use connect::Open;
 pub use credentials::{AfterRejection, Credentials, Identity, IdentityFuture};
 pub use endpoint::Endpoint;
 pub use error::Error;
