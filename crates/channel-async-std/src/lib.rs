@@ -12,11 +12,11 @@
 //! let output = client.exec("default", "web-0").command(["uname", "-a"]).output().await?;
 //! assert!(output.outcome.success());
 //!
-//! // Streams. Ending stdin is a half-close: the output still arrives.
+//! // Streams. Dropping stdin ends it, and that is a half-close: the output still arrives.
 //! let mut session = client.exec("default", "web-0").command(["wc", "-c"]).stdin().stdout().start().await?;
 //! let (mut stdin, mut stdout) = (session.stdin.take().unwrap(), session.stdout.take().unwrap());
 //! stdin.write_all(b"hello").await?;
-//! stdin.close().await?;
+//! drop(stdin);
 //! let mut count = String::new();
 //! stdout.read_to_string(&mut count).await?;
 //! assert!(session.wait().await?.success());

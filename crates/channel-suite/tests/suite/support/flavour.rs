@@ -2,12 +2,14 @@
 
 use std::{
     future::{Future, pending},
+    panic::AssertUnwindSafe,
     sync::{LazyLock, mpsc::RecvTimeoutError},
     thread,
     time::Duration,
 };
 
 use channel_driver::runtime::Runtime;
+use futures::future::FutureExt;
 use smol::{Executor, LocalExecutor};
 
 /// A runtime, and how its tasks are run.
@@ -29,7 +31,15 @@ pub(crate) fn run<F: Flavour>(test: impl Future<Output = ()> + Send + 'static) {
     let (done, is_done) = std::sync::mpsc::channel::<()>();
     let running = thread::spawn(move || {
         let _done = done;
-        F::block_on(test);
+        // A panic in the thread of a pool would otherwise be told to whichever test the pool's threads began with.
+        let (sender, receiver) = std::sync::mpsc::channel();
+        F::block_on(async move {
+            let _ = sender.send(AssertUnwindSafe(test).catch_unwind().await);
+        });
+        if let Ok(Err(panic)) = receiver.recv() {
+            let text = panic.downcast_ref::<String>().map(String::as_str);
+            panic!("{}", text.or_else(|| panic.downcast_ref().copied()).unwrap_or("it panicked"));
+        }
     });
     match is_done.recv_timeout(BOUND) {
         Err(RecvTimeoutError::Timeout) => panic!("took too long"),

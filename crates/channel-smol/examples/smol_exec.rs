@@ -1,18 +1,18 @@
-//! Runs a command in a pod: `cargo run -p channel-async-std --example exec -- http://127.0.0.1:8001 default web-0 uname -a`, with `kubectl proxy`
+//! Runs a command in a pod: `cargo run -p channel-smol --example smol_exec -- http://127.0.0.1:8001 default web-0 uname -a`, with `kubectl proxy`
 //! in front of the cluster.
 
 use std::{env, error::Error, io::Write, process::ExitCode};
 
-use channel_async_std::{Client, Endpoint, Outcome};
+use channel_smol::{Client, Endpoint, Outcome};
 
 fn main() -> Result<ExitCode, Box<dyn Error>> {
     let mut arguments = env::args().skip(1);
     let (Some(url), Some(namespace), Some(pod)) = (arguments.next(), arguments.next(), arguments.next())
     else {
-        return Err("usage: exec URL NAMESPACE POD COMMAND…".into());
+        return Err("usage: smol_exec URL NAMESPACE POD COMMAND…".into());
     };
     let client = Client::new(Endpoint::new(&url)?);
-    let output = async_std::task::block_on(client.exec(namespace, pod).command(arguments).output())?;
+    let output = smol::block_on(client.exec(namespace, pod).command(arguments).output())?;
     std::io::stdout().write_all(&output.stdout)?;
     std::io::stderr().write_all(&output.stderr)?;
     match output.outcome {
