@@ -24,17 +24,21 @@ impl Contender for Kube {
     }
 
     async fn work(self, server: SocketAddr, work: Work) -> io::Result<Vec<Duration>> {
-        let url = format!("http://{server}").parse().map_err(io::Error::other)?;
-        let client = Client::try_from(Config::new(url)).map_err(io::Error::other)?;
-        let pods: Api<Pod> = Api::namespaced(client, "default");
-        let params = AttachParams::default().stdin(!matches!(work, Work::Download(_)));
-        let mut process = pods.exec("bench", work.command(), &params).await.map_err(io::Error::other)?;
-        let status = process.take_status().ok_or(io::ErrorKind::InvalidInput)?;
-        let times = perform(&mut process, work).await?;
-        match status.await {
-            Some(status) if status.status.as_deref() == Some("Success") => Ok(times),
-            status => Err(io::Error::other(format!("not a success: {status:?}"))),
-        }
+        exec(Config::new(format!("http://{server}").parse().map_err(io::Error::other)?), work).await
+    }
+}
+
+/// Does the work as a client with this configuration.
+pub(crate) async fn exec(config: Config, work: Work) -> io::Result<Vec<Duration>> {
+    let client = Client::try_from(config).map_err(io::Error::other)?;
+    let pods: Api<Pod> = Api::namespaced(client, "default");
+    let params = AttachParams::default().stdin(!matches!(work, Work::Download(_)));
+    let mut process = pods.exec("bench", work.command(), &params).await.map_err(io::Error::other)?;
+    let status = process.take_status().ok_or(io::ErrorKind::InvalidInput)?;
+    let times = perform(&mut process, work).await?;
+    match status.await {
+        Some(status) if status.status.as_deref() == Some("Success") => Ok(times),
+        status => Err(io::Error::other(format!("not a success: {status:?}"))),
     }
 }
 

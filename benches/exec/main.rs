@@ -20,8 +20,17 @@ use report::{Report, Sample};
 use work::{Contender, Work};
 
 /// The names, in the order of the table; the first is what the others are compared with.
-pub(crate) const CONTENDERS: [&str; 6] =
-    ["raw TCP", "tokio-tungstenite", "kube", "channel-tokio", "raw rustls", "channel-tokio, TLS"];
+pub(crate) const CONTENDERS: [&str; 9] = [
+    "raw TCP",
+    "tokio-tungstenite",
+    "kube",
+    "channel-tokio",
+    "channel-smol",
+    "channel-async-std",
+    "raw rustls",
+    "kube, TLS",
+    "channel-tokio, TLS",
+];
 
 fn main() -> io::Result<ExitCode> {
     let quick = env::args().any(|argument| argument == "--quick");
@@ -37,7 +46,10 @@ fn main() -> io::Result<ExitCode> {
                 sample(websocket::WebSocket, work)?,
                 sample(kube_rs::Kube, work)?,
                 sample(ours::Ours, work)?,
+                sample(ours::OnSmol, work)?,
+                sample(ours::OnAsyncStd, work)?,
                 sample(tls::RawTls, work)?,
+                sample(tls::KubeTls, work)?,
                 sample(tls::OursTls, work)?,
             ];
             report.add(work, samples);

@@ -1,8 +1,11 @@
-//! `channel-tokio`, both ends.
+//! Our client on each runtime, and our server.
 
 use std::{io, net::SocketAddr, time::Duration};
 
-use channel_tokio::{Client, Endpoint, Io};
+use channel_async_std::AsyncStd;
+use channel_driver::{Client, runtime::Runtime};
+use channel_smol::Smol;
+use channel_tokio::{Endpoint, Io, Tokio};
 use tokio::{io::AsyncWriteExt, net::TcpStream};
 
 use crate::{
@@ -19,13 +22,54 @@ impl Contender for Ours {
     }
 
     async fn work(self, server: SocketAddr, work: Work) -> io::Result<Vec<Duration>> {
-        perform(Endpoint::new(&format!("http://{server}"))?, work).await
+        perform::<Tokio>(plain(server)?, work).await
     }
 }
 
+#[derive(Clone, Copy)]
+pub(crate) struct OnSmol;
+
+impl Contender for OnSmol {
+    async fn serve(self, stream: TcpStream) -> io::Result<()> {
+        pod::serve(Io(stream)).await
+    }
+
+    async fn work(self, server: SocketAddr, work: Work) -> io::Result<Vec<Duration>> {
+        perform::<Smol>(plain(server)?, work).await
+    }
+
+    fn block_on<T>(self, client: impl Future<Output = io::Result<T>>) -> io::Result<T> {
+        smol::block_on(client)
+    }
+}
+
+#[derive(Clone, Copy)]
+pub(crate) struct OnAsyncStd;
+
+impl Contender for OnAsyncStd {
+    async fn serve(self, stream: TcpStream) -> io::Result<()> {
+        pod::serve(Io(stream)).await
+    }
+
+    async fn work(self, server: SocketAddr, work: Work) -> io::Result<Vec<Duration>> {
+        perform::<AsyncStd>(plain(server)?, work).await
+    }
+
+    fn block_on<T>(self, client: impl Future<Output = io::Result<T>>) -> io::Result<T> {
+        async_std::task::block_on(client)
+    }
+}
+
+fn plain(server: SocketAddr) -> io::Result<Endpoint> {
+    Ok(Endpoint::new(&format!("http://{server}"))?)
+}
+
 /// Does the work as a client of this endpoint.
-pub(crate) async fn perform(endpoint: Endpoint, work: Work) -> io::Result<Vec<Duration>> {
-    let client = Client::new(endpoint);
+pub(crate) async fn perform<R>(endpoint: Endpoint, work: Work) -> io::Result<Vec<Duration>>
+where
+    R: Runtime<Timer: Unpin>,
+{
+    let client = Client::<R>::new(endpoint);
     let exec = client.exec("default", "bench").command(work.command()).stdout();
     let exec = if let Work::Download(_) = work { exec } else { exec.stdin() };
     let mut session = exec.start().await?;

@@ -1,6 +1,6 @@
 //! The table: medians over the rounds, and of each round's ratios, since what disturbs a round disturbs all who are in it.
 
-use benches::bars::{DOWNLOAD, ROUND_TRIP, TLS_DOWNLOAD, UPLOAD, Verdict};
+use benches::bars::{DOWNLOAD, ROUND_TRIP, RUNTIME, TLS_DOWNLOAD, UPLOAD, Verdict};
 
 use crate::{
     CONTENDERS,
@@ -10,8 +10,10 @@ use crate::{
 const RAW: usize = 0;
 const KUBE: usize = 2;
 const OURS: usize = 3;
-const RAW_TLS: usize = 4;
-const OURS_TLS: usize = 5;
+const ON_SMOL: usize = 4;
+const ON_ASYNC_STD: usize = 5;
+const RAW_TLS: usize = 6;
+const OURS_TLS: usize = 8;
 
 /// What one run came to.
 #[derive(Clone, Copy)]
@@ -96,10 +98,14 @@ impl Report {
             ("upload, CPU of kube", ratio(&self.upload, OURS, KUBE), UPLOAD.1),
             ("TLS download, CPU of raw", ratio(&self.download, OURS_TLS, RAW_TLS), TLS_DOWNLOAD),
             ("round trip, time of raw", ratio(&self.round_trips, OURS, RAW), ROUND_TRIP),
+            ("smol's download, of tokio's", ratio(&self.download, ON_SMOL, OURS), RUNTIME),
+            ("smol's upload, of tokio's", ratio(&self.upload, ON_SMOL, OURS), RUNTIME),
+            ("async-std's download", ratio(&self.download, ON_ASYNC_STD, OURS), RUNTIME),
+            ("async-std's upload", ratio(&self.upload, ON_ASYNC_STD, OURS), RUNTIME),
         ] {
             let verdict = Verdict::at_most(value, bar);
             held &= verdict == Verdict::Pass;
-            println!("{what:25} {value:>6.3} × (bar: {bar}): {verdict}");
+            println!("{what:27} {value:>6.3} × (bar: {bar}): {verdict}");
         }
         held
     }

@@ -1,4 +1,4 @@
-//! The same over TLS: bytes and nothing else through tokio-rustls, and our session.
+//! The same over TLS: bytes and nothing else through tokio-rustls, our session, and kube's.
 
 use std::{
     io,
@@ -8,9 +8,10 @@ use std::{
 };
 
 use channel_tokio::{
-    Endpoint, Io,
+    Endpoint, Io, Tokio,
     tls::{ServerTls, Tls},
 };
+use kube::Config;
 use rcgen::CertifiedKey;
 use rustls::{
     ClientConfig, RootCertStore, ServerConfig,
@@ -22,7 +23,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::{TlsAcceptor, TlsConnector};
 
 use crate::{
-    ours, pod, raw,
+    kube_rs, ours, pod, raw,
     work::{Contender, Work},
 };
 
@@ -69,6 +70,22 @@ impl Contender for OursTls {
 
     async fn work(self, server: SocketAddr, work: Work) -> io::Result<Vec<Duration>> {
         let endpoint = Endpoint::new(&format!("https://{server}"))?;
-        ours::perform(endpoint.tls(Tls::from(SETTINGS.0.clone())), work).await
+        ours::perform::<Tokio>(endpoint.tls(Tls::from(SETTINGS.0.clone())), work).await
+    }
+}
+
+#[derive(Clone, Copy)]
+pub(crate) struct KubeTls;
+
+impl Contender for KubeTls {
+    async fn serve(self, stream: TcpStream) -> io::Result<()> {
+        OursTls.serve(stream).await
+    }
+
+    async fn work(self, server: SocketAddr, work: Work) -> io::Result<Vec<Duration>> {
+        let mut config = Config::new(format!("https://{server}").parse().map_err(io::Error::other)?);
+        // It would take the certificate for that of an authority, which it is not.
+        config.accept_invalid_certs = true;
+        kube_rs::exec(config, work).await
     }
 }

@@ -8,7 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use cpu_time::ThreadTime;
+use cpu_time::{ProcessTime, ThreadTime};
 use tokio::net::{TcpListener, TcpStream};
 
 /// What is read into and written from, at the ends that work on bytes.
@@ -59,6 +59,11 @@ pub(crate) trait Contender: Copy + Send + 'static {
 
     /// Does the work as a client, and tells how long each round trip took.
     fn work(self, server: SocketAddr, work: Work) -> impl Future<Output = io::Result<Vec<Duration>>>;
+
+    /// Runs the client on its runtime, which is tokio unless said.
+    fn block_on<T>(self, client: impl Future<Output = io::Result<T>>) -> io::Result<T> {
+        on_tokio(client)
+    }
 }
 
 /// What a run took.
@@ -69,38 +74,40 @@ pub(crate) struct Run {
     pub(crate) round_trips: Vec<Duration>,
 }
 
-/// Runs client and server, each in a thread of its own with a runtime of its own.
+/// Runs client and server, each in a thread of its own with a runtime of its own. What CPU the process takes beside the server's thread is the
+/// client's: a runtime may have other threads of its own.
 pub(crate) fn run(contender: impl Contender, work: Work) -> io::Result<Run> {
     let (tell, address) = mpsc::channel();
-    let server = spawn("server", move || async move {
-        let listener = TcpListener::bind("127.0.0.1:0").await?;
-        tell.send(listener.local_addr()?).map_err(io::Error::other)?;
-        let (stream, _) = listener.accept().await?;
-        stream.set_nodelay(true)?;
-        contender.serve(stream).await
+    let server = spawn("server", move || {
+        on_tokio(async {
+            let listener = TcpListener::bind("127.0.0.1:0").await?;
+            tell.send(listener.local_addr()?).map_err(io::Error::other)?;
+            let (stream, _) = listener.accept().await?;
+            stream.set_nodelay(true)?;
+            contender.serve(stream).await
+        })
     });
     let address = address.recv().map_err(io::Error::other)?;
-    let begin = Instant::now();
-    let client = spawn("client", move || async move { contender.work(address, work).await });
-    let (round_trips, client_cpu) = join(client)?;
+    let (begin, cpu) = (Instant::now(), ProcessTime::now());
+    let client = spawn("client", move || contender.block_on(contender.work(address, work)));
+    let (round_trips, _) = join(client)?;
     let time = begin.elapsed();
     let ((), server_cpu) = join(server)?;
-    Ok(Run { time, client_cpu, server_cpu, round_trips })
+    Ok(Run { time, client_cpu: cpu.elapsed().saturating_sub(server_cpu), server_cpu, round_trips })
 }
 
 type Thread<T> = thread::JoinHandle<io::Result<(T, Duration)>>;
 
-/// Runs a future in a thread of its own, and tells what CPU the thread took.
-fn spawn<T: Send + 'static, F: Future<Output = io::Result<T>>>(
-    name: &str,
-    future: impl FnOnce() -> F + Send + 'static,
-) -> Thread<T> {
+fn on_tokio<T>(future: impl Future<Output = io::Result<T>>) -> io::Result<T> {
+    tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(future)
+}
+
+/// Runs something in a thread of its own, and tells what CPU the thread took.
+fn spawn<T: Send + 'static>(name: &str, run: impl FnOnce() -> io::Result<T> + Send + 'static) -> Thread<T> {
     let thread = thread::Builder::new().name(name.into());
     let spawned = thread.spawn(move || {
         let begin = ThreadTime::now();
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        let result = runtime.block_on(future())?;
-        drop(runtime);
+        let result = run()?;
         Ok((result, begin.elapsed()))
     });
     spawned.expect("the system has room for a thread")

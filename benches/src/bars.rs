@@ -18,6 +18,8 @@ pub const DOWNLOAD: (f64, f64) = (1.3, 0.3);
 pub const UPLOAD: (f64, f64) = (1.6, 0.1);
 /// The CPU of a client that downloads over TLS, as a multiple of a raw copy's through rustls.
 pub const TLS_DOWNLOAD: f64 = 1.15;
+/// The CPU of a client on another runtime, as a multiple of the same on tokio.
+pub const RUNTIME: f64 = 1.3;
 /// A round trip of 64 bytes, as a multiple of a raw TCP connection's.
 pub const ROUND_TRIP: f64 = 1.1;
 /// The CPU of a forward of one stream, as a multiple of a raw TCP proxy's and of kubectl's.

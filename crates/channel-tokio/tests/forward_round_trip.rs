@@ -91,11 +91,11 @@ async fn one_round_trip<S: AsyncRead + AsyncWrite + Unpin>(
 ) {
     gate.send_replace(Open::ToPod);
     let mut connection = connect.await;
-    connection.write_u8(7).await.unwrap();
-    connection.flush().await.unwrap();
+    connection.write_u8(7).await.expect("a connection");
+    connection.flush().await.expect("a connection");
     assert_eq!(came.recv().await, Some(7));
     gate.send_replace(Open::FromPod);
-    assert_eq!(connection.read_u8().await.unwrap(), 8);
+    assert_eq!(connection.read_u8().await.expect("an answer"), 8);
     gate.send_replace(Open::Both);
 }
 
