@@ -128,6 +128,17 @@ async fn one_handle_keeps_a_session_alive<F: Flavour>() {
 }
 
 #[behaviour]
+async fn what_was_written_before_a_drop_arrives<F: Flavour>() {
+    // So little that most of it waits here when the session is dropped.
+    let (mut near, mut far) = pair::<F>(1 << 10);
+    let data = pattern(0, 60_000);
+    near.stdin.as_mut().unwrap().write_all(&data).await.unwrap();
+    drop(near);
+    let came = read_all(far.stdin.as_mut().unwrap()).await.unwrap();
+    assert!(came == data, "{} of {}", came.len(), data.len());
+}
+
+#[behaviour]
 async fn dropping_a_session_hangs_up_its_process<F: Flavour>() {
     let (_pod, client) = pod::<F>().await;
     let run = exec::<F, _>(&client, ["sh", "-c", "echo $$; exec sleep 1000"]).stdout();
