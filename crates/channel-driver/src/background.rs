@@ -55,6 +55,7 @@ impl<M: Machine, R: Runtime<Timer: Unpin>> Future for Background<M, R> {
             let mut state = this.shared.lock();
             let now = state.now();
             if state.handles == 0 && !state.machine.is_closing() && !state.has_ended() {
+                state.span.dropped();
                 state.machine.abort(now);
                 this.leaving = Leaving::Yes;
             }
@@ -70,7 +71,7 @@ impl<M: Machine, R: Runtime<Timer: Unpin>> Future for Background<M, R> {
                 return Poll::Ready(());
             }
             let look = now + LOOK_EVERY;
-            let deadline = state.due().map_or(look, |due| due.min(look));
+            let deadline = state.due().into_iter().chain(this.give_up).fold(look, Instant::min);
             state.arm(Some(deadline));
             drop(state);
             match this.timer.poll_until(cx, deadline) {

@@ -2,7 +2,7 @@
 
 use std::{fmt, sync::Arc};
 
-use http::{HeaderMap, Uri, header::AUTHORIZATION};
+use http::{HeaderMap, Uri, header::AUTHORIZATION, uri::Authority};
 
 #[cfg(feature = "tls")]
 use crate::tls::Tls;
@@ -40,8 +40,11 @@ impl Endpoint {
     /// # Errors
     /// Not such a URL.
     pub fn new(url: &str) -> Result<Self, Error> {
-        // A password before the `@` is nobody's to see.
-        let shown = url.rsplit('@').next().unwrap_or_default();
+        // A password before the `@` is nobody's to see, nor a token in the path.
+        let (scheme, rest) = url.split_once("://").unwrap_or(("", url));
+        let shown = rest.rsplit('@').next().unwrap_or_default();
+        let shown = shown.split(['/', '?', '#']).next().unwrap_or_default();
+        let shown = if scheme.is_empty() { shown.to_owned() } else { format!("{scheme}://{shown}") };
         let usage = |why: &str| Error::Usage(format!("the server's URL {shown:?} {why}"));
         let uri: Uri = url.parse().map_err(|error| usage(&format!("cannot be read: {error}")))?;
         let (scheme, port) = match uri.scheme_str() {
@@ -65,7 +68,7 @@ impl Endpoint {
         Ok(Self {
             scheme,
             host: authority.host().to_owned(),
-            port: authority.port_u16().unwrap_or(port),
+            port: port_of(authority, port).ok_or_else(|| usage("has a port that is none"))?,
             prefix: uri.path().trim_end_matches('/').to_owned(),
             headers: HeaderMap::new(),
             credentials: Arc::new(Identity::anonymous()),
@@ -173,6 +176,12 @@ impl Endpoint {
     }
 }
 
+/// The port of an authority, or this one where none is given. `None` if one is given that is none: it must not come to be another.
+pub(crate) fn port_of(authority: &Authority, default: u16) -> Option<u16> {
+    let host_and_port = authority.as_str().rsplit('@').next().unwrap_or_default();
+    if host_and_port.len() == authority.host().len() { Some(default) } else { authority.port_u16() }
+}
+
 /// A host as a URL has it, and a port.
 pub(crate) fn join(host: &str, port: u16) -> String {
     format!("{host}:{port}")
@@ -187,9 +196,37 @@ impl fmt::Debug for Endpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut debug = f.debug_struct("Endpoint");
         debug.field("scheme", &self.scheme).field("host", &self.host).field("port", &self.port);
-        debug.field("prefix", &self.prefix).field("proxy", &self.proxy);
+        // The prefix may hold a token, as that of the embedded pod does.
+        debug.field("proxy", &self.proxy);
         #[cfg(feature = "tls")]
         debug.field("tls", &self.tls);
         debug.finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_port_that_is_none_does_not_become_another() {
+        for url in ["http://host:80800", "http://host:", "http://[::1]:99999", "http://host:8x"] {
+            let error = Endpoint::new(url).expect_err(url).to_string();
+            assert!(error.contains("host") || error.contains("[::1]"), "{error}");
+        }
+        for (url, authority) in
+            [("http://host", "host:80"), ("http://[::1]", "[::1]:80"), ("http://host:8", "host:8")]
+        {
+            assert_eq!(Endpoint::new(url).expect(url).authority(), authority);
+        }
+    }
+
+    #[test]
+    fn a_token_in_the_path_is_shown_nowhere() {
+        let endpoint = Endpoint::new("http://host/token/secret").expect("a URL");
+        assert!(!format!("{endpoint:?}").contains("secret"));
+        let error =
+            Endpoint::new("http://user:secret@host:x/token/secret?secret").expect_err("no URL").to_string();
+        assert!(!error.contains("secret"), "{error}");
     }
 }

@@ -52,7 +52,11 @@ impl Inbound {
 
     /// Takes the first unread slice; empty if there is none.
     pub(crate) fn take(&mut self) -> Bytes {
-        if self.front.is_empty() { self.rest.split().freeze() } else { std::mem::take(&mut self.front) }
+        if self.front.is_empty() {
+            std::mem::take(&mut self.rest).freeze()
+        } else {
+            std::mem::take(&mut self.front)
+        }
     }
 
     /// Copies what fits.
@@ -60,7 +64,7 @@ impl Inbound {
         let mut copied = 0;
         while sink.has_remaining_mut() && self.len() > 0 {
             if self.front.is_empty() {
-                self.front = self.rest.split().freeze();
+                self.front = std::mem::take(&mut self.rest).freeze();
             }
             let len = self.front.len().min(sink.remaining_mut());
             sink.put_slice(&self.front[..len]);
@@ -86,7 +90,7 @@ pub(crate) struct Inbounds {
 
 impl Inbounds {
     pub(crate) fn new(limit: usize) -> Self {
-        Self { streams: Vec::new(), limit, full: 0 }
+        Self { streams: Vec::new(), limit: limit.max(1), full: 0 }
     }
 
     /// Whether a reader, other than this one, left so much that nothing more may come.

@@ -105,7 +105,7 @@ impl Interest {
         if self.is_socket_watched() {
             return false;
         }
-        !self.readers.is_empty() || !self.lock().watchers.is_empty()
+        !self.readers.is_empty() || !self.writers.is_empty() || !self.lock().watchers.is_empty()
     }
 
     /// There is something for `half`.

@@ -17,7 +17,7 @@ use crate::{
     interest::{Half, Interest},
     machine::Machine,
     runtime::Transport,
-    state::{SLICES, State, broken},
+    state::{READS_AT_ONCE, SLICES, State, broken},
 };
 
 /// What the halves of a session hold together.
@@ -100,7 +100,7 @@ impl<M: Machine> Shared<M> {
         mut take: impl FnMut(&mut Inbound) -> Wants,
     ) -> Poll<io::Result<()>> {
         let mut state = self.lock();
-        let mut got = Got::Nothing;
+        let (mut got, mut reads) = (Got::Nothing, 0);
         loop {
             if state.inbound.len(index) > 0 {
                 got = Got::Something;
@@ -123,6 +123,12 @@ impl<M: Machine> Shared<M> {
                 if state.fill().is_pending() {
                     return Poll::Pending;
                 }
+            }
+            reads += 1;
+            if reads == READS_AT_ONCE {
+                // What comes is all for others, and there is much of it: they have their turn, and so have those who wait for the lock.
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
             }
         }
         state.interest.done(Half::Reader(index));

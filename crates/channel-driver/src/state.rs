@@ -24,12 +24,15 @@ use crate::{
 const SMALL_READ: usize = 4 << 10;
 const LARGE_READ: usize = 64 << 10;
 
+/// How much is read ahead of a machine that takes nothing.
+const MOST_INPUT: usize = 2 * LARGE_READ;
+
 /// When somebody waits and the socket will wake nobody, since whoever read it last went off with what it got, the background
 /// task looks after this time. Not at once: that would be a hop for every read.
 const LOOK_SOON: Duration = Duration::from_millis(50);
 
 /// How many reads follow one another in one poll, when nobody waits for what they bring.
-const READS_AT_ONCE: usize = 16;
+pub(crate) const READS_AT_ONCE: usize = 16;
 
 /// How many slices one write is given.
 pub(crate) const SLICES: usize = 16;
@@ -240,6 +243,10 @@ impl<M: Machine> State<M> {
         if self.interest.is_socket_watched() {
             return Poll::Pending;
         }
+        // A machine that takes nothing until its answers were written leaves all of this here. No frame has to be there whole that is longer.
+        if self.input.len() >= MOST_INPUT {
+            return Poll::Pending;
+        }
         let Some(transport) = &mut self.transport else { return Poll::Pending };
         if self.input.capacity() - self.input.len() < self.read_size / 2 {
             self.input.reserve(self.read_size);
@@ -341,14 +348,15 @@ impl<M: Machine> State<M> {
         }
         let due = self.due();
         let earlier = due.is_some_and(|due| self.armed.is_none_or(|armed| due < armed));
-        if earlier || (self.ended.is_some() && self.transport.is_some()) {
+        if earlier {
             self.interest.wake_background();
         }
     }
 
     /// When the background task has something to do.
     pub(crate) fn due(&self) -> Option<Instant> {
-        let timeout = self.machine.poll_timeout();
+        // Once it is over the machine has no more to do at any time.
+        let timeout = if self.ended.is_some() { None } else { self.machine.poll_timeout() };
         self.look.map_or(timeout, |look| Some(timeout.map_or(look, |timeout| timeout.min(look))))
     }
 

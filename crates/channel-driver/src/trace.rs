@@ -174,7 +174,8 @@ impl fmt::Display for Why<'_> {
         match self.0 {
             error @ (Error::Connect { .. } | Error::Io(_) | Error::Protocol(_)) => error.fmt(f),
             #[cfg(feature = "tls")]
-            error @ Error::Tls(_) => error.fmt(f),
+            // Its text has the names in the peer's certificate.
+            Error::Tls(error) => write!(f, "TLS with {} failed: {:?}", error.host(), error.problem()),
             Error::Proxy { authority, .. } => write!(f, "the proxy {authority} does not lead to the server"),
             Error::Usage(_) | Error::Forward(_) => f.write_str("it cannot be asked for"),
             Error::Credentials(_) => f.write_str("no credentials"),

@@ -180,6 +180,20 @@ impl Status {
         self.wake();
     }
 
+    /// Waits while the connection to the pod is being opened again.
+    async fn reconnected(&self) {
+        let watch = self.watch();
+        poll_fn(|cx| {
+            let mut inner = self.lock();
+            if !matches!(inner.state, ListenerState::Reconnecting { .. }) {
+                return Poll::Ready(());
+            }
+            inner.watchers.insert(watch.id, cx.waker().clone());
+            Poll::Pending
+        })
+        .await;
+    }
+
     /// Runs `future`, unless the listener is dropped before it ends.
     async fn unless_closed<T>(&self, future: impl Future<Output = T>) -> Option<T> {
         let mut future = pin!(future);
@@ -236,7 +250,11 @@ async fn connect<R: Runtime<Timer: Unpin>>(
                 status.fail_one(&error.into());
                 return None;
             }
-            Err(_) => status.unless_closed(pause::<R>(backoff.next())).await?,
+            Err(_) => {
+                status.unless_closed(pause::<R>(backoff.next())).await?;
+                // One task asks the server again, not each that waits.
+                status.unless_closed(status.reconnected()).await?;
+            }
         }
     }
 }
@@ -256,8 +274,13 @@ async fn keep_connected<R: Runtime<Timer: Unpin>>(forward: Forward<R>, status: A
                 if !forward.pool.stands() {
                     return;
                 }
-                (backoff, attempts) = (Backoff::new(), 0);
+                attempts = 0;
+                let since = R::now();
                 let Some(why) = status.unless_closed(link.lost()).await else { return };
+                // One that was taken and lost at once is no reason to be back at once.
+                if R::now() - since >= backoff.next {
+                    backoff = Backoff::new();
+                }
                 why
             }
             Err(error) => error.to_string(),

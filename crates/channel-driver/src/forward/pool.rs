@@ -94,11 +94,17 @@ impl<R: Runtime<Timer: Unpin>> Pool<R> {
         let mut links = self.links.lock().await;
         links.retain(|link| link.is_usable());
         if links.len() < self.settings.spread {
-            let (link, agreed) = self.settings.open(&self.settings.ports).await?;
-            *self.agreed.lock().unwrap_or_else(PoisonError::into_inner) = agreed;
-            let link = Arc::new(link);
-            links.push(link.clone());
-            return Ok(link);
+            match self.settings.open(&self.settings.ports).await {
+                Ok((link, agreed)) => {
+                    *self.agreed.lock().unwrap_or_else(PoisonError::into_inner) = agreed;
+                    let link = Arc::new(link);
+                    links.push(link.clone());
+                    return Ok(link);
+                }
+                Err(error) if links.is_empty() => return Err(error),
+                // Those that live will do.
+                Err(_) => {}
+            }
         }
         let turn = self.next.fetch_add(1, Ordering::Relaxed) % links.len();
         Ok(links[turn].clone())

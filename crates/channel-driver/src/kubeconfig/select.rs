@@ -99,6 +99,8 @@ impl Overrides {
         let text = |path: &std::path::Path| path.to_string_lossy().into_owned();
         if let Some(server) = &self.server {
             cluster.server = Some(server.clone());
+            // That was for another server, as kubectl has it too.
+            cluster.tls_server_name = None;
         }
         if let Some(file) = &self.certificate_authority {
             cluster.certificate_authority = Some(text(file));

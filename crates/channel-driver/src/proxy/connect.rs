@@ -9,8 +9,12 @@ use crate::{credentials::basic, endpoint::join};
 /// More header lines than any proxy sends.
 const HEADERS: usize = 64;
 
+/// More answers before the last one than any proxy has to give.
+const MOST_INTERIM: u32 = 8;
+
 pub(super) struct Connect {
     request: Option<Bytes>,
+    interim: u32,
 }
 
 impl Connect {
@@ -23,7 +27,7 @@ impl Connect {
             request.extend_from_slice(b"\r\n");
         }
         request.extend_from_slice(b"\r\n");
-        Self { request: Some(request.into()) }
+        Self { request: Some(request.into()), interim: 0 }
     }
 }
 
@@ -32,29 +36,34 @@ impl Steps for Connect {
         if let Some(request) = self.request.take() {
             return Ok(Next::Send(request));
         }
-        let mut headers = [httparse::EMPTY_HEADER; HEADERS];
-        let mut answer = httparse::Response::new(&mut headers);
-        let parsed = answer.parse(input).map_err(|_| ProxyProblem::Protocol("its answer is not HTTP"))?;
-        let httparse::Status::Complete(len) = parsed else { return Ok(Next::Read) };
-        // Complete, so there is a code.
-        let code = answer.code.unwrap_or_default();
-        match StatusCode::from_u16(code) {
-            Ok(status) if status.is_success() => {
-                input.advance(len);
-                Ok(Next::Connected)
+        loop {
+            let mut headers = [httparse::EMPTY_HEADER; HEADERS];
+            let mut answer = httparse::Response::new(&mut headers);
+            let parsed = answer.parse(input).map_err(|_| ProxyProblem::Protocol("its answer is not HTTP"))?;
+            let httparse::Status::Complete(len) = parsed else { return Ok(Next::Read) };
+            // Complete, so there is a code.
+            let code = answer.code.unwrap_or_default();
+            match StatusCode::from_u16(code) {
+                Ok(status) if status.is_success() => {
+                    input.advance(len);
+                    return Ok(Next::Connected);
+                }
+                Ok(status) if status.is_informational() => {
+                    input.advance(len);
+                    self.interim += 1;
+                    if self.interim > MOST_INTERIM {
+                        return Err(ProxyProblem::Protocol("it answers without coming to an end"));
+                    }
+                }
+                // 401 is what tinyproxy says to a wrong one.
+                Ok(StatusCode::PROXY_AUTHENTICATION_REQUIRED | StatusCode::UNAUTHORIZED) => {
+                    return Err(ProxyProblem::Login);
+                }
+                _ => {
+                    let reason = answer.reason.unwrap_or_default();
+                    return Err(ProxyProblem::Refused(format!("{code} {reason}").trim_end().to_owned()));
+                }
             }
-            Ok(status) if status.is_informational() => {
-                input.advance(len);
-                // One that waits for the last answer may be whole already.
-                self.next(input)
-            }
-            // 401 is what tinyproxy says to a wrong one.
-            Ok(StatusCode::PROXY_AUTHENTICATION_REQUIRED | StatusCode::UNAUTHORIZED) => {
-                Err(ProxyProblem::Login)
-            }
-            _ => Err(ProxyProblem::Refused(
-                format!("{code} {}", answer.reason.unwrap_or_default()).trim_end().to_owned(),
-            )),
         }
     }
 }

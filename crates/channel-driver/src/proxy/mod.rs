@@ -14,7 +14,12 @@ use percent_encoding::percent_decode_str;
 
 #[cfg(feature = "tls")]
 use crate::tls::Tls;
-use crate::{Error, endpoint::join, handshake, runtime::Transport};
+use crate::{
+    Error,
+    endpoint::{join, port_of},
+    handshake,
+    runtime::Transport,
+};
 
 pub(crate) use environment::Environment;
 
@@ -101,7 +106,7 @@ impl Proxy {
         Ok(Self {
             kind,
             host: authority.host().to_owned(),
-            port: authority.port_u16().unwrap_or(port),
+            port: port_of(authority, port).ok_or_else(|| usage("has a port that is none"))?,
             login,
             #[cfg(feature = "tls")]
             tls: Tls::default(),

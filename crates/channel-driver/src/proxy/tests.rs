@@ -189,3 +189,10 @@ fn the_environment_names_exceptions() {
         assert!(through(no_proxy, host, 6443), "{no_proxy} {host}");
     }
 }
+
+#[test]
+fn answers_without_end_before_the_last_one_are_none() {
+    let said = b"HTTP/1.1 100\n\n".repeat(10_000);
+    let (_, ended) = talk(|| Connect::new(None, "host", 443), &said);
+    assert!(matches!(ended, Err(ProxyProblem::Protocol(_))), "{ended:?}");
+}

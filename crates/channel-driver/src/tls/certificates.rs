@@ -4,7 +4,10 @@ use std::{fmt, fs, path::Path, sync::Arc};
 
 use rustls::{
     RootCertStore,
-    pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
+    pki_types::{
+        CertificateDer, PrivateKeyDer,
+        pem::{self, PemObject},
+    },
     sign::{CertifiedKey, SingleCertAndKey},
 };
 
@@ -45,7 +48,7 @@ impl fmt::Debug for ClientCertificate {
 pub(super) fn certified(chain: &[u8], key: &[u8], what: &str) -> Result<Arc<SingleCertAndKey>, Error> {
     let chain = certificates(chain, what)?;
     let key = PrivateKeyDer::from_pem_slice(key)
-        .map_err(|error| Error::Usage(format!("the key of the {what} cannot be read: {error}")))?;
+        .map_err(|error| Error::Usage(format!("the key of the {what} cannot be read: {}", why(&error))))?;
     let certified = CertifiedKey::from_der(chain, key, &provider())
         .map_err(|error| Error::Usage(format!("the {what} and its key cannot be used: {error}")))?;
     Ok(Arc::new(certified.into()))
@@ -64,13 +67,51 @@ pub(super) fn authorities(pem: &[u8], what: &str) -> Result<Arc<RootCertStore>, 
 /// All the certificates of a PEM text, of which there has to be one.
 fn certificates(pem: &[u8], what: &str) -> Result<Vec<CertificateDer<'static>>, Error> {
     let read: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem).collect();
-    let read = read.map_err(|error| Error::Usage(format!("the {what} cannot be read: {error}")))?;
+    let read = read.map_err(|error| Error::Usage(format!("the {what} cannot be read: {}", why(&error))))?;
     if read.is_empty() {
         return Err(Error::Usage(format!("the {what} cannot be read: there is no PEM certificate in it")));
     }
     Ok(read)
 }
 
+/// What is wrong with a PEM text, and nothing that stands in it: where its line breaks were lost, all of a key is on the line that is wrong.
+fn why(error: &pem::Error) -> &'static str {
+    match error {
+        pem::Error::MissingSectionEnd { .. } => "a PEM section has no end; are its line breaks there?",
+        pem::Error::IllegalSectionStart { .. } => {
+            "a PEM section does not begin as one; are its line breaks there?"
+        }
+        pem::Error::Base64Decode(_) => "a PEM section is not base64",
+        pem::Error::NoItemsFound => "there is no such PEM section in it",
+        _ => "it is not PEM",
+    }
+}
+
 pub(super) fn read(file: &Path) -> Result<Vec<u8>, Error> {
     fs::read(file).map_err(|error| Error::Usage(format!("cannot read {}: {error}", file.display())))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_error_shows_the_key_whose_line_breaks_were_lost() {
+        let key =
+            "-----BEGIN PRIVATE KEY-----\nMC4CAQAwBQYDK2VwBCIEIJustTheSecret\n-----END PRIVATE KEY-----\n";
+        for (from, to) in [("\n", "\\n"), ("\n", " "), ("\n", ""), ("-----END", "-----ENDS")] {
+            let broken = key.replace(from, to);
+            let secret = broken.as_bytes();
+            let both =
+                [ClientCertificate::from_pem(b"", secret), ClientCertificate::from_pem(secret, secret)];
+            for error in both {
+                let error = error.expect_err("no certificate").to_string();
+                assert!(!error.contains("Secret"), "{error}");
+                // As a list of numbers, which is how a library writes bytes.
+                assert!(!error.contains("83, 101, 99, 114"), "{error}");
+            }
+        }
+        let error = PrivateKeyDer::from_pem_slice(key.replace('\n', " ").as_bytes()).expect_err("one line");
+        assert!(!why(&error).contains("83"));
+    }
 }

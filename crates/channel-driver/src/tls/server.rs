@@ -94,7 +94,11 @@ impl ServerTls {
 
 /// Whatever rustls can do: other versions, a certificate for each name. Its ALPN should be `http/1.1`, or nothing.
 impl From<Arc<ServerConfig>> for ServerTls {
-    fn from(config: Arc<ServerConfig>) -> Self {
+    fn from(mut config: Arc<ServerConfig>) -> Self {
+        if config.max_early_data_size > 0 {
+            // Whoever replays early data runs a command again.
+            Arc::make_mut(&mut config).max_early_data_size = 0;
+        }
         Self { config }
     }
 }

@@ -2,7 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use channel_proto::{HeartbeatConfig, Outcome, SessionConfig, Streams, TerminalSize};
+use bytes::BytesMut;
+use channel_driver::{Io, Session};
+use channel_proto::{HeartbeatConfig, Outcome, SessionConfig, Streams, Subprotocol, TerminalSize};
 use channel_suite::behaviour;
 use futures::io::{AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
@@ -147,4 +149,20 @@ async fn an_idle_session_lives_on_pings_alone<F: Flavour, E: Entry>() {
     let finish = spawn::<F, _>(server.finish(Outcome::Exited(7)));
     assert_eq!(client.wait().await.unwrap(), Outcome::Exited(7));
     finish.await.unwrap();
+}
+
+/// A peer that asks and takes no answers is read no further than a little ahead of the answers that wait.
+#[behaviour]
+async fn who_takes_no_answers_is_not_read_without_end<F: Flavour>() {
+    let (near, mut far) = duplex(1 << 10);
+    let mut config = SessionConfig::client([1; 32]);
+    config.limits.transmit = 4 << 10;
+    let _session = Session::over_spdy::<F::Runtime>(Io(near), BytesMut::new(), Subprotocol::V4, ALL, &config);
+    // A hundred SPDY pings.
+    let pings = [0x80, 3, 0, 6, 0, 0, 0, 4, 0, 0, 0, 2].repeat(100);
+    let mut taken = 0;
+    while let Some(count) = timeout::<F, _>(Duration::from_millis(200), far.write(&pings)).await {
+        taken += count.expect("the session goes on");
+        assert!(taken < 1 << 20, "{taken} bytes, and no end");
+    }
 }
