@@ -38,7 +38,7 @@ impl<M: Machine> Drop for Handle<M> {
 /// [`poll_read`](Self::poll_read).
 ///
 /// It ends with the stream. If the session is cut off before a status came, reading gives what arrived and then
-/// [`UnexpectedEof`](io::ErrorKind::UnexpectedEof): a cut is never taken for the end. Dropping it drops what still comes.
+/// [`UnexpectedEof`](io::ErrorKind::UnexpectedEof): a cut is never taken for the end. For a server's stdin it is one: before v5 a client has no other. Dropping it drops what still comes.
 pub struct Reader<M: Machine> {
     handle: Handle<M>,
     index: usize,

@@ -136,6 +136,17 @@ impl Inbounds {
         self.with(index, Inbound::discard);
     }
 
+    /// The streams whose unread data reached the limit.
+    pub(crate) fn full(&self) -> Vec<usize> {
+        (0..self.streams.len()).filter(|&index| self.len(index) >= self.limit).collect()
+    }
+
+    /// A stream fails, and what came for it is dropped.
+    pub(crate) fn give_up(&mut self, index: usize, kind: io::ErrorKind, why: &str) {
+        let end = InboundEnd::Failed(kind, why.into());
+        self.with(index, |stream| *stream = Inbound { end, ..Inbound::default() });
+    }
+
     /// Makes room for another stream of the same index.
     pub(crate) fn forget(&mut self, index: usize) {
         self.with(index, |stream| *stream = Inbound::default());

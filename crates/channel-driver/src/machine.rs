@@ -146,6 +146,9 @@ pub trait Machine: Send + 'static {
     /// As the machine's own methods.
     fn write_bytes(&mut self, index: usize, data: &mut Bytes) -> Result<(), WriteError>;
 
+    /// Breaks the stream of this index off, if it can end before the others do.
+    fn reset(&mut self, _index: usize) {}
+
     /// Nobody writes that stream any more.
     fn writer_dropped(&mut self, index: usize);
 

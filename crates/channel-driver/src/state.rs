@@ -49,6 +49,10 @@ pub(crate) struct State<M: Machine> {
     read_size: usize,
     pub(crate) inbound: Inbounds,
     reading: Reading,
+    /// Since when nothing is read, as a reader is too slow.
+    paused_since: Option<Instant>,
+    /// How long that may be before the slow streams are reset; without end unless said.
+    pub(crate) patience: Option<Duration>,
     input_end: InputEnd,
     output_end: OutputEnd,
     pub(crate) ended: Option<Result<M::Ended, Error>>,
@@ -106,6 +110,8 @@ impl<M: Machine> State<M> {
             read_size: SMALL_READ,
             inbound: Inbounds::new(limits.unread),
             reading: Reading::Active,
+            paused_since: None,
+            patience: None,
             input_end: InputEnd::Open,
             output_end: OutputEnd::Open,
             ended: None,
@@ -231,6 +237,7 @@ impl<M: Machine> State<M> {
         if self.reading != reading {
             self.reading = reading;
             let now = self.now();
+            self.paused_since = (reading == Reading::Paused).then_some(now);
             self.machine.set_reading(now, reading);
         }
     }
@@ -357,7 +364,26 @@ impl<M: Machine> State<M> {
     pub(crate) fn due(&self) -> Option<Instant> {
         // Once it is over the machine has no more to do at any time.
         let timeout = if self.ended.is_some() { None } else { self.machine.poll_timeout() };
-        self.look.map_or(timeout, |look| Some(timeout.map_or(look, |timeout| timeout.min(look))))
+        timeout.into_iter().chain(self.look).chain(self.end_of_patience()).min()
+    }
+
+    fn end_of_patience(&self) -> Option<Instant> {
+        self.paused_since.zip(self.patience).map(|(since, patience)| since + patience)
+    }
+
+    /// Resets the streams that held up the others for too long.
+    fn reset_slow(&mut self) {
+        for index in self.inbound.full() {
+            self.machine.reset(index);
+            self.inbound.give_up(
+                index,
+                io::ErrorKind::ConnectionReset,
+                "reset, since what came for it was not read",
+            );
+            self.interest.wake(Half::Reader(index));
+            self.interest.wake(Half::Writer(index));
+        }
+        let _ = self.flush();
     }
 
     /// The time of a timer came.
@@ -368,6 +394,9 @@ impl<M: Machine> State<M> {
             return;
         }
         let now = self.now();
+        if self.end_of_patience().is_some_and(|end| now >= end) {
+            self.reset_slow();
+        }
         if let Err(error) = self.machine.handle_timeout(now) {
             self.end(Err(error.into()));
         }

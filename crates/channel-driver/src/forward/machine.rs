@@ -77,6 +77,10 @@ impl Machine for Forward {
         Ok(())
     }
 
+    fn reset(&mut self, index: usize) {
+        self.reset(ConnectionId::from_index(index));
+    }
+
     fn writer_dropped(&mut self, index: usize) {
         // A connection that is over needs no end.
         let _ = self.finish(ConnectionId::from_index(index));

@@ -7,7 +7,7 @@ mod machine;
 mod pool;
 mod server;
 
-use std::{fmt, net::SocketAddr, sync::Arc};
+use std::{fmt, net::SocketAddr, sync::Arc, time::Duration};
 
 pub use connection::Connection;
 pub use listener::{Listener, ListenerState};
@@ -83,6 +83,14 @@ impl<R: Runtime<Timer: Unpin>> PortForward<R> {
     /// Spreads the connections over this many upgraded connections, so that a slow reader holds up fewer others. 1.
     pub fn connections(mut self, count: usize) -> Self {
         self.settings.spread = count.max(1);
+        self
+    }
+
+    /// Resets a connection whose unread data held up the others on the same upgraded connection for this long: reads and writes of it fail with
+    /// [`ConnectionReset`](std::io::ErrorKind::ConnectionReset), and the others go on. Unless said, they wait for it without end. Neither the tunnel
+    /// nor SPDY as it is spoken has windows, so that there is no third way.
+    pub fn reset_slow_readers(mut self, after: Duration) -> Self {
+        self.settings.patience = Some(after);
         self
     }
 

@@ -1,8 +1,11 @@
 //! The upgraded connections under a forward.
 
-use std::sync::{
-    Arc, PoisonError,
-    atomic::{AtomicUsize, Ordering},
+use std::{
+    sync::{
+        Arc, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
 };
 
 use async_lock::Mutex;
@@ -31,6 +34,7 @@ pub(crate) struct Settings<R> {
     pub(super) ports: Vec<u16>,
     pub(crate) plan: Plan,
     pub(super) spread: usize,
+    pub(super) patience: Option<Duration>,
 }
 
 /// The pod of a forward.
@@ -113,7 +117,7 @@ impl<R: Runtime<Timer: Unpin>> Pool<R> {
 
 impl<R: Runtime<Timer: Unpin>> Settings<R> {
     pub(crate) fn new(client: Client<R>, pod: Pod) -> Self {
-        Self { client, pod, ports: Vec::new(), plan: Plan::default(), spread: 1 }
+        Self { client, pod, ports: Vec::new(), plan: Plan::default(), spread: 1, patience: None }
     }
 
     fn check(&self) -> Result<(), Error> {
@@ -138,6 +142,7 @@ impl<R: Runtime<Timer: Unpin>> Settings<R> {
             }
         };
         let shared = Shared::new(machine, upgraded.stream, upgraded.rest, &config.limits, R::now);
+        shared.lock().patience = self.patience;
         let link = Link { handle: Handle::new(&shared) };
         Background::<Machine, R>::spawn(shared);
         Ok((link, upgraded.agreed))

@@ -186,3 +186,21 @@ async fn over_channels_a_url_is_good_for_the_ports_it_stands_for<F: Flavour>() {
     let failures = listener.take_failures();
     assert!(failures[0].contains("channels have one connection for each port"), "{failures:?}");
 }
+
+// Holds PFW-4.
+#[behaviour]
+async fn a_reader_that_is_too_slow_is_reset_where_that_is_wanted<F: Flavour>() {
+    let (_pod, client) = pod::<F>().await;
+    let request = client.port_forward("default", "embedded").reset_slow_readers(Duration::from_millis(100));
+    let forward = request.start().await.unwrap();
+    let open = port::<F, _>(echo).await;
+    let mut slow = forward.connect(open).await.unwrap();
+    let mut other = forward.connect(open).await.unwrap();
+    talk(&mut other, b"before").await;
+    // It asks for more than is kept for it, and reads none of that.
+    let asking = async { while slow.write_all(&[7; 64 << 10]).await.is_ok() {} };
+    asking.await;
+    talk(&mut other, b"after").await;
+    let error = slow.read(&mut [0]).await.unwrap_err();
+    assert_eq!(error.kind(), io::ErrorKind::ConnectionReset, "{error}");
+}
