@@ -179,7 +179,7 @@ impl<M: Machine> Shared<M> {
             }
             state.interest.done(Half::Writer(index));
         }
-        state.check_writable(index)?;
+        state.check_flushed(index)?;
         Poll::Ready(Ok(()))
     }
 

@@ -454,6 +454,17 @@ impl<M: Machine> State<M> {
         })
     }
 
+    /// Whether all that was written was given to the socket, nothing being pending. That the session ended since then is no failure of that.
+    pub(crate) fn check_flushed(&mut self, index: usize) -> io::Result<()> {
+        self.inbound.failure_of(index)?;
+        let lost = self.output_end == OutputEnd::Broken || self.is_full();
+        match &self.ended {
+            Some(Err(error)) => Err(error.clone().into()),
+            _ if lost => Err(broken(WriteError::Ended)),
+            _ => Ok(()),
+        }
+    }
+
     pub(crate) fn check_writable(&self, index: usize) -> io::Result<()> {
         self.inbound.failure_of(index)?;
         match &self.ended {
