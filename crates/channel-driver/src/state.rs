@@ -368,7 +368,9 @@ impl<M: Machine> State<M> {
     }
 
     fn end_of_patience(&self) -> Option<Instant> {
-        self.paused_since.zip(self.patience).map(|(since, patience)| since + patience)
+        // Once it is over nobody is held up, and a time that is past would keep the background task from sleeping.
+        let since = self.paused_since.filter(|_| self.ended.is_none());
+        since.zip(self.patience).map(|(since, patience)| since + patience)
     }
 
     /// Resets the streams that held up the others for too long.
