@@ -268,3 +268,26 @@ fn a_client_leaves_a_tunnel_with_goaway_and_then_close_1000() {
     let frame: Vec<u8> = sent[6..22].iter().zip(key.iter().cycle()).map(|(byte, key)| byte ^ key).collect();
     assert_eq!(frame[..8], [0x80, 3, 0, 7, 0, 0, 0, 8], "GOAWAY");
 }
+
+// Holds TUN-4.
+#[test]
+fn what_was_written_before_an_abort_goes_out_before_the_close() {
+    for wire in WIRES {
+        let mut pair = Pair::new(wire, usize::MAX);
+        let clients: Vec<_> = (80..90).map(|port| pair.connect(port)).collect();
+        let servers: Vec<_> = (80..90).map(|port| pair.accepted(port)).collect();
+        // More in all than a tunnel lays out at once.
+        let data = vec![7; 60 << 10];
+        let sent: Vec<_> =
+            servers.iter().map(|id| pair.server.forward.write(*id, &data).unwrap_or(0)).collect();
+        assert!(sent.iter().sum::<usize>() > 130 << 10, "{sent:?}");
+        pair.server.forward.abort();
+        pair.settle();
+        let came: Vec<_> = clients.iter().map(|id| pair.client.data(*id).len()).collect();
+        assert_eq!(came, sent, "{wire:?}");
+        if wire == Wire::Tunnel {
+            let last = pair.client.events.last();
+            assert!(matches!(last, Some(ForwardEvent::Ended(Some(close))) if close.code == Some(1000)), "{last:?}");
+        }
+    }
+}

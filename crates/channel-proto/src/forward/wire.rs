@@ -23,6 +23,8 @@ pub(super) struct Wire {
     pub(super) spdy: Spdy,
     /// The WebSocket around it, in a tunnel.
     tunnel: Option<WebSocket>,
+    /// The close frame of the tunnel that goes when SPDY has nothing more to say: its code, and why.
+    farewell: Option<(u16, String)>,
     message: Message,
     /// What was read and SPDY has yet to take.
     input: Bytes,
@@ -49,6 +51,7 @@ impl Wire {
         Self {
             spdy: Spdy::new(role, &config.limits),
             tunnel: None,
+            farewell: None,
             message: Message::Empty,
             input: Bytes::new(),
             free: FreeFrames::new(&config.limits),
@@ -122,22 +125,18 @@ impl Wire {
         }
     }
 
-    /// Tells the peer, as far as there is room. In a tunnel the error stands where the message began in which it was found.
+    /// Tells the peer. In a tunnel the error stands where the message began in which it was found.
     fn fail(&mut self, error: Error) -> Error {
         self.spdy.goaway(GoAwayStatus::PROTOCOL_ERROR);
-        self.lay_out();
-        let Some(tunnel) = &mut self.tunnel else { return error };
-        tunnel.close_with(error.close_code(), &error.kind().to_string());
+        let Some(tunnel) = &self.tunnel else { return error };
+        self.farewell = Some((error.close_code(), error.kind().to_string()));
         Error::at(tunnel.frame_start(), error.kind().clone())
     }
 
-    /// Says farewell at once.
+    /// Says farewell behind all that was written (TUN-4).
     pub(super) fn close(&mut self) {
         self.spdy.goaway(GoAwayStatus::OK);
-        self.lay_out();
-        if let Some(tunnel) = &mut self.tunnel {
-            tunnel.close_with(1000, "");
-        }
+        self.farewell = Some((1000, String::new()));
     }
 
     pub(super) fn end(&mut self) {
@@ -180,7 +179,7 @@ impl Wire {
         }
     }
 
-    /// Puts what SPDY has to say into messages, as far as there is room for them.
+    /// Puts what SPDY has to say into messages, as far as there is room for them; behind the last of it goes the close frame.
     fn lay_out(&mut self) {
         let Some(tunnel) = &mut self.tunnel else { return };
         while tunnel.is_open() && tunnel.room() > 0 {
@@ -189,6 +188,11 @@ impl Wire {
                 break;
             }
             tunnel.send_from(Opcode::BINARY, frames, MESSAGE);
+        }
+        if self.spdy.is_drained()
+            && let Some((code, why)) = self.farewell.take()
+        {
+            tunnel.close_with(code, &why);
         }
     }
 }

@@ -272,7 +272,8 @@ impl Queue {
 
     fn end_tail(&mut self) {
         if !self.tail.is_empty() {
-            self.parts.push_back(self.tail.split().freeze());
+            // Whole: what is left of its room would keep all of it in memory.
+            self.parts.push_back(std::mem::take(&mut self.tail).freeze());
         }
     }
 }
