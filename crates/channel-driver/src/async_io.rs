@@ -7,12 +7,13 @@ use std::{
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use ::async_io::Async;
 use ::futures_io::AsyncRead;
 use bytes::BytesMut;
+use rustix::net::sockopt::set_socket_linger;
 
 use crate::{
     futures_io::{read_by_copy, write_slices},
@@ -47,6 +48,11 @@ impl<E: Executor> Runtime for E {
 
     async fn listen(address: SocketAddr) -> io::Result<Listening> {
         Ok(Listening(Async::<TcpListener>::bind(address)?))
+    }
+
+    fn break_off(stream: &Socket) {
+        // Where that is not to be had, it ends as others do.
+        let _ = set_socket_linger(&*stream.0, Some(Duration::ZERO));
     }
 
     async fn connect(host: &str, port: u16) -> io::Result<Socket> {

@@ -24,16 +24,7 @@ const LAST_BYTES: Duration = Duration::from_secs(5);
 pub(crate) struct Background<M: Machine, R: Runtime> {
     shared: Arc<Shared<M>>,
     timer: R::Timer,
-    leaving: Leaving,
     give_up: Option<Instant>,
-}
-
-/// Whether the application dropped the session before it was over.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Leaving {
-    No,
-    /// Nothing more is waited for than that what was written before is on its way.
-    Yes,
 }
 
 impl<M: Machine, R: Runtime> Background<M, R> {
@@ -41,7 +32,7 @@ impl<M: Machine, R: Runtime> Background<M, R> {
     where
         R::Timer: Unpin,
     {
-        R::spawn(Self { shared, timer: R::timer(), leaving: Leaving::No, give_up: None });
+        R::spawn(Self { shared, timer: R::timer(), give_up: None });
     }
 }
 
@@ -54,17 +45,11 @@ impl<M: Machine, R: Runtime<Timer: Unpin>> Future for Background<M, R> {
         loop {
             let mut state = this.shared.lock();
             let now = state.now();
-            if state.handles == 0 && !state.machine.is_closing() && !state.has_ended() {
-                state.span.dropped();
-                state.machine.abort(now);
-                this.leaving = Leaving::Yes;
-            }
-            if this.leaving == Leaving::Yes && state.flush().is_ready() {
-                state.drop_connection();
+            if state.handles == 0 {
+                state.leave();
             }
             state.pump();
-            let last = this.leaving == Leaving::Yes || state.has_ended();
-            if last && now >= *this.give_up.get_or_insert(now + LAST_BYTES) {
+            if state.is_last() && now >= *this.give_up.get_or_insert(now + LAST_BYTES) {
                 state.drop_connection();
             }
             if state.is_over() {

@@ -150,13 +150,15 @@ pub(crate) async fn timeout<R, T>(
 where
     R: Runtime,
 {
-    let deadline = R::now() + limit;
+    // One beyond all time is none.
+    let deadline = R::now().checked_add(limit);
     let mut timer = R::timer();
     let mut future = pin!(future);
     poll_fn(|cx| {
         if let Poll::Ready(result) = future.as_mut().poll(cx) {
             return Poll::Ready(result);
         }
+        let Some(deadline) = deadline else { return Poll::Pending };
         timer.poll_until(cx, deadline).map(|()| {
             let what = format!("no upgraded connection within {} s", limit.as_secs_f32());
             let source = Arc::new(io::Error::new(io::ErrorKind::TimedOut, what));

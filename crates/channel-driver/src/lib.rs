@@ -30,10 +30,12 @@ mod io_traits;
 pub mod kubeconfig;
 mod machine;
 mod proxy;
+mod read_buffer;
 pub mod runtime;
 mod server;
 mod session;
 mod shared;
+mod socket;
 mod state;
 #[cfg(feature = "tls")]
 pub mod tls;

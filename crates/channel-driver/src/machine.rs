@@ -121,6 +121,12 @@ pub trait Machine: Send + 'static {
     /// What is to be written.
     fn transmit(&mut self) -> &mut Transmit;
 
+    /// Whether all that was written to its streams was written to the peer.
+    #[inline]
+    fn is_drained(&mut self) -> bool {
+        self.transmit().is_empty()
+    }
+
     /// Reading stopped, or went on.
     fn set_reading(&mut self, now: Instant, reading: Reading);
 
@@ -148,6 +154,9 @@ pub trait Machine: Send + 'static {
 
     /// Breaks the stream of this index off, if it can end before the others do.
     fn reset(&mut self, _index: usize) {}
+
+    /// The connection of this index is not to be had, and this is why.
+    fn refuse(&mut self, _index: usize, _why: &str) {}
 
     /// Nobody writes that stream any more.
     fn writer_dropped(&mut self, index: usize);

@@ -94,6 +94,9 @@ pub trait Runtime: Send + Sync + Unpin + 'static {
     /// Listens on a local address.
     fn listen(address: SocketAddr) -> impl Future<Output = io::Result<Self::Listener>> + Send;
 
+    /// Has a TCP connection end with a reset when it is dropped, and not as if all had been sent.
+    fn break_off(stream: &Self::Stream);
+
     /// Opens a TCP connection to the first of the host's addresses that answers, with `TCP_NODELAY`.
     fn connect(host: &str, port: u16) -> impl Future<Output = io::Result<Self::Stream>> + Send;
 }

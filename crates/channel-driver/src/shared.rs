@@ -17,7 +17,8 @@ use crate::{
     interest::{Half, Interest},
     machine::Machine,
     runtime::Transport,
-    state::{READS_AT_ONCE, SLICES, State, broken},
+    socket::SLICES,
+    state::{READS_AT_ONCE, State, broken},
 };
 
 /// What the halves of a session hold together.
@@ -101,6 +102,7 @@ impl<M: Machine> Shared<M> {
     ) -> Poll<io::Result<()>> {
         let mut state = self.lock();
         let (mut got, mut reads) = (Got::Nothing, 0);
+        let mut parsed = Parsed::Nothing;
         loop {
             if state.inbound.len(index) > 0 {
                 got = Got::Something;
@@ -109,6 +111,7 @@ impl<M: Machine> Shared<M> {
                 }
             }
             if state.parse(Some(index)) {
+                parsed = Parsed::Something;
                 continue;
             }
             if got == Got::Something {
@@ -121,12 +124,16 @@ impl<M: Machine> Shared<M> {
                 state.interest.wait(Half::Reader(index), cx.waker());
                 // Once more: what came in between woke somebody else.
                 if state.fill().is_pending() {
+                    if reads > 0 || parsed == Parsed::Something {
+                        state.after();
+                    }
                     return Poll::Pending;
                 }
             }
             reads += 1;
             if reads == READS_AT_ONCE {
                 // What comes is all for others, and there is much of it: they have their turn, and so have those who wait for the lock.
+                state.after();
                 cx.waker().wake_by_ref();
                 return Poll::Pending;
             }
@@ -157,7 +164,7 @@ impl<M: Machine> Shared<M> {
                     state.interest.wait(Half::Writer(index), cx.waker());
                     state.peek();
                     // Where all was written there is room, unless the peer has to do something first: then an event tells that it did.
-                    if (state.flush().is_pending() && state.is_full()) || attempt > 0 {
+                    if (state.flush().is_pending() && state.has_unsent()) || attempt > 0 {
                         return Poll::Pending;
                     }
                 }
@@ -165,6 +172,11 @@ impl<M: Machine> Shared<M> {
             }
         }
         Poll::Pending
+    }
+
+    /// Why nothing can be written to a stream, if that is so.
+    pub(crate) fn check_writable(&self, index: usize) -> io::Result<()> {
+        self.lock().check_writable(index)
     }
 
     /// Waits until everything queued so far was given to the socket.
@@ -223,8 +235,8 @@ impl<M: Machine> Shared<M> {
         let mut state = self.lock();
         state.interest.watch(cx.waker());
         state.pump();
-        match (&state.transport, &state.ended) {
-            (None, Some(ended)) => Poll::Ready(ended.clone()),
+        match &state.ended {
+            Some(ended) if state.is_over() => Poll::Ready(ended.clone()),
             _ => Poll::Pending,
         }
     }
@@ -246,11 +258,18 @@ impl<M: Machine> Shared<M> {
         let mut state = self.lock();
         state.interest.watch(cx.waker());
         state.pump();
-        match state.connects.pop_front() {
+        match state.take_connect() {
             Some(connect) => Poll::Ready(Some(connect)),
             None if state.ended.is_some() => Poll::Ready(None),
             None => Poll::Pending,
         }
+    }
+
+    /// Refuses the connections that the peer asks for from now on, and those that wait.
+    pub(crate) fn stop_connects(&self) {
+        let mut state = self.lock();
+        state.stop_connects();
+        state.after();
     }
 
     /// Nobody reads this stream any more: what comes for it is dropped, so that it holds up nothing else.
@@ -259,6 +278,12 @@ impl<M: Machine> Shared<M> {
         state.inbound.discard(index);
         state.interest.wake_background();
     }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Parsed {
+    Something,
+    Nothing,
 }
 
 /// Whether a reader takes more.

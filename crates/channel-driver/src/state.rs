@@ -2,13 +2,13 @@
 
 use std::{
     collections::VecDeque,
-    io::{self, IoSlice},
+    io,
     sync::Arc,
-    task::{Context, Poll, Waker},
+    task::Poll,
     time::{Duration, Instant},
 };
 
-use bytes::{Buf, BytesMut};
+use bytes::BytesMut;
 use channel_proto::{Limits, Reading, TerminalSize, WriteError};
 
 use crate::{
@@ -17,48 +17,36 @@ use crate::{
     interest::{Half, Interest},
     machine::{Machine, Sorted},
     runtime::Transport,
+    socket::Socket,
     trace::Span,
 };
-
-/// The spare room of a read buffer: small until a read fills it, so that a quiet session stays small.
-const SMALL_READ: usize = 4 << 10;
-const LARGE_READ: usize = 64 << 10;
-
-/// How much is read ahead of a machine that takes nothing.
-const MOST_INPUT: usize = 2 * LARGE_READ;
 
 /// When somebody waits and the socket will wake nobody, since whoever read it last went off with what it got, the background
 /// task looks after this time. Not at once: that would be a hop for every read.
 const LOOK_SOON: Duration = Duration::from_millis(50);
 
+/// What a peer is told that asks for a connection when nobody takes them any more.
+const NOBODY_CONNECTS: &str = "no more connections are taken";
+
 /// How many reads follow one another in one poll, when nobody waits for what they bring.
 pub(crate) const READS_AT_ONCE: usize = 16;
-
-/// How many slices one write is given.
-pub(crate) const SLICES: usize = 16;
 
 /// The machine and its socket. Whoever locks it drives it.
 pub(crate) struct State<M: Machine> {
     pub(crate) machine: M,
-    /// `None` once the connection is over and the last byte was written.
-    pub(crate) transport: Option<Box<dyn Transport>>,
+    socket: Socket,
     pub(crate) interest: Arc<Interest>,
-    readable: Waker,
-    writable: Waker,
-    input: BytesMut,
-    read_size: usize,
     pub(crate) inbound: Inbounds,
     reading: Reading,
     /// Since when nothing is read, as a reader is too slow.
     paused_since: Option<Instant>,
     /// How long that may be before the slow streams are reset; without end unless said.
     pub(crate) patience: Option<Duration>,
-    input_end: InputEnd,
-    output_end: OutputEnd,
+    leaving: Leaving,
     pub(crate) ended: Option<Result<M::Ended, Error>>,
     pub(crate) size: Option<TerminalSize>,
-    /// Connections that a peer asks for, with their ports.
-    pub(crate) connects: VecDeque<(usize, u16)>,
+    /// Connections that a peer asks for, with their ports; `None` once nobody takes them any more.
+    connects: Option<VecDeque<(usize, u16)>>,
     /// When the background task's timer goes off.
     armed: Option<Instant>,
     /// When it should look at the socket, whatever the session's own timers say.
@@ -71,23 +59,12 @@ pub(crate) struct State<M: Machine> {
     pub(crate) span: Span,
 }
 
-/// How far the peer's byte stream came.
+/// Whether the application let go of the session before it was over.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum InputEnd {
-    Open,
-    /// It ended, and the session has yet to be told, after what came before.
-    Reached,
-    Told,
-}
-
-/// How far our byte stream came.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum OutputEnd {
-    Open,
-    /// The peer takes no more. What it sent before may still be read.
-    Broken,
-    /// We ended it.
-    Shut,
+enum Leaving {
+    No,
+    /// What was written before still goes out, and what comes is dropped.
+    Yes,
 }
 
 impl<M: Machine> State<M> {
@@ -99,26 +76,20 @@ impl<M: Machine> State<M> {
         interest: &Arc<Interest>,
         clock: fn() -> Instant,
     ) -> Self {
-        let (readable, writable) = interest.io_wakers();
         Self {
             machine,
-            transport: Some(transport),
+            socket: Socket::new(transport, input, interest),
             interest: interest.clone(),
-            readable,
-            writable,
-            input,
-            read_size: SMALL_READ,
             inbound: Inbounds::new(limits.unread),
             reading: Reading::Active,
             paused_since: None,
             patience: None,
-            input_end: InputEnd::Open,
-            output_end: OutputEnd::Open,
+            leaving: Leaving::No,
             ended: None,
             size: None,
             armed: None,
             look: None,
-            connects: VecDeque::new(),
+            connects: Some(VecDeque::new()),
             handles: 0,
             clock,
             now: None,
@@ -161,7 +132,7 @@ impl<M: Machine> State<M> {
     /// Reads what is there without waiting, so that a writer notices the end of the session.
     pub(crate) fn peek(&mut self) {
         while self.parse(None) {}
-        if self.ended.is_none() && self.input.is_empty() && self.fill().is_ready() {
+        if self.ended.is_none() && self.socket.input().is_empty() && self.fill().is_ready() {
             while self.parse(None) {}
         }
         self.after();
@@ -180,13 +151,12 @@ impl<M: Machine> State<M> {
             return false;
         }
         self.set_reading(Reading::Active);
-        if self.input.is_empty() && self.input_end != InputEnd::Reached && self.machine.is_idle() {
+        if !self.socket.has_news() && self.machine.is_idle() {
             return false;
         }
         let now = self.now();
-        let event = match self.machine.next(now, &mut self.input) {
-            Ok(None) if self.input_end == InputEnd::Reached => {
-                self.input_end = InputEnd::Told;
+        let event = match self.machine.next(now, self.socket.input()) {
+            Ok(None) if self.socket.take_end() => {
                 self.machine.handle_eof();
                 self.machine.poll()
             }
@@ -213,10 +183,13 @@ impl<M: Machine> State<M> {
             }
             Some(Sorted::Writable(index)) => self.interest.wake(Half::Writer(index)),
             Some(Sorted::Room) => self.interest.wake_writers(),
-            Some(Sorted::Connect(index, port)) => {
-                self.connects.push_back((index, port));
-                self.interest.wake_watchers();
-            }
+            Some(Sorted::Connect(index, port)) => match &mut self.connects {
+                Some(connects) => {
+                    connects.push_back((index, port));
+                    self.interest.wake_watchers();
+                }
+                None => self.machine.refuse(index, NOBODY_CONNECTS),
+            },
             Some(Sorted::Size(size)) => {
                 self.size = Some(size);
                 self.interest.wake_watchers();
@@ -242,102 +215,68 @@ impl<M: Machine> State<M> {
         }
     }
 
-    /// Reads from the socket once. Pending also when there is no point in reading: somebody must take what came first, or nothing comes any more.
+    /// Reads from the socket once. Pending also when there is no point in reading.
     pub(crate) fn fill(&mut self) -> Poll<()> {
-        if self.reading == Reading::Paused || self.input_end != InputEnd::Open || self.ended.is_some() {
+        if self.reading == Reading::Paused || self.ended.is_some() {
             return Poll::Pending;
         }
-        if self.interest.is_socket_watched() {
-            return Poll::Pending;
-        }
-        // A machine that takes nothing until its answers were written leaves all of this here. No frame has to be there whole that is longer.
-        if self.input.len() >= MOST_INPUT {
-            return Poll::Pending;
-        }
-        let Some(transport) = &mut self.transport else { return Poll::Pending };
-        if self.input.capacity() - self.input.len() < self.read_size / 2 {
-            self.input.reserve(self.read_size);
-        }
-        let spare = self.input.capacity() - self.input.len();
-        self.interest.watch_socket();
-        let read = transport.poll_read(&mut Context::from_waker(&self.readable), &mut self.input);
-        if read.is_ready() {
-            self.interest.unwatch_socket();
-        }
-        match read {
-            Poll::Pending => {
-                if self.input.is_empty() && self.input.capacity() > SMALL_READ {
-                    self.input = BytesMut::new();
-                }
-                return Poll::Pending;
-            }
-            Poll::Ready(Ok(0)) => self.input_end = InputEnd::Reached,
-            Poll::Ready(Ok(count)) => {
-                self.read_size = if count >= spare.min(SMALL_READ) { LARGE_READ } else { SMALL_READ };
-            }
-            Poll::Ready(Err(error)) if is_cut(&error) => self.input_end = InputEnd::Reached,
-            Poll::Ready(Err(error)) => {
-                self.input_end = InputEnd::Told;
+        self.socket.fill().map(|read| {
+            if let Err(error) = read {
                 self.end(Err(error.into()));
             }
-        }
-        Poll::Ready(())
+        })
     }
 
     /// Gives the socket what waits to be written.
     pub(crate) fn flush(&mut self) -> Poll<()> {
-        let Some(transport) = &mut self.transport else { return Poll::Ready(()) };
-        let mut cx = Context::from_waker(&self.writable);
-        let mut wrote = false;
-        loop {
-            let transmit = self.machine.transmit();
-            if self.output_end != OutputEnd::Open {
-                transmit.advance(transmit.len());
-            }
-            if transmit.is_empty() {
-                break;
-            }
-            let mut slices = [IoSlice::new(&[]); SLICES];
-            let used = transmit.chunks_vectored(&mut slices);
-            match transport.poll_write(&mut cx, &slices[..used]) {
-                Poll::Pending => return Poll::Pending,
-                Poll::Ready(Ok(count)) if count > 0 => {
-                    transmit.advance(count);
-                    wrote = true;
-                }
-                // The peer may have sent its status before it stopped reading: only our side is over.
-                Poll::Ready(_) => self.output_end = OutputEnd::Broken,
-            }
-        }
-        if wrote {
-            self.interest.wake_writers();
-        }
-        match transport.poll_flush(&mut cx) {
-            Poll::Pending => return Poll::Pending,
-            Poll::Ready(Ok(())) => {}
-            Poll::Ready(Err(_)) => self.output_end = OutputEnd::Broken,
+        if self.socket.flush(&mut self.machine).is_pending() {
+            return Poll::Pending;
         }
         self.finish()
     }
 
-    /// Ends our side of the stream once the last of it was written, and the connection once nothing more is to be read.
+    /// Ends our side of the stream once the last of it was written, and the connection once nothing more is to be read. Not before: a socket
+    /// that is closed while something is unread in it is reset, and takes with it what the peer has yet to read.
     fn finish(&mut self) -> Poll<()> {
-        let Some(transport) = &mut self.transport else { return Poll::Ready(()) };
-        if !self.machine.ends_stream() && self.ended.is_none() {
+        let last = self.machine.ends_stream() || self.ended.is_some() || self.leaving == Leaving::Yes;
+        if !last || self.socket.is_closed() {
             return Poll::Ready(());
         }
-        if self.output_end == OutputEnd::Open {
-            match transport.poll_shutdown(&mut Context::from_waker(&self.writable)) {
-                Poll::Pending => return Poll::Pending,
-                Poll::Ready(_) => self.output_end = OutputEnd::Shut,
-            }
+        if self.socket.shut().is_pending() {
+            return Poll::Pending;
         }
         if self.ended.is_some() {
-            self.transport = None;
-            self.input = BytesMut::new();
-            self.interest.wake_all();
+            self.socket.close();
         }
         Poll::Ready(())
+    }
+
+    /// The application let go of the session.
+    pub(crate) fn leave(&mut self) {
+        if self.leaving == Leaving::Yes || self.machine.is_closing() || self.ended.is_some() {
+            return;
+        }
+        self.span.dropped();
+        let now = self.now();
+        self.machine.abort(now);
+        self.leaving = Leaving::Yes;
+    }
+
+    /// Whether nothing is waited for any more but that the last bytes are on their way.
+    pub(crate) fn is_last(&self) -> bool {
+        self.leaving == Leaving::Yes || self.ended.is_some()
+    }
+
+    /// The next connection that the peer asks for, with its port.
+    pub(crate) fn take_connect(&mut self) -> Option<(usize, u16)> {
+        self.connects.as_mut()?.pop_front()
+    }
+
+    /// Nobody takes connections any more: those that wait are refused, and so is what comes.
+    pub(crate) fn stop_connects(&mut self) {
+        for (index, _) in self.connects.take().into_iter().flatten() {
+            self.machine.refuse(index, NOBODY_CONNECTS);
+        }
     }
 
     /// What is due after anything happened.
@@ -347,7 +286,8 @@ impl<M: Machine> State<M> {
             self.set_reading(Reading::Active);
             self.interest.wake_all();
         }
-        if self.ended.is_some() {
+        // What was read may have to be answered.
+        if self.ended.is_some() || self.has_unsent() {
             let _ = self.flush();
         }
         if self.look.is_none() && self.interest.is_left_waiting() {
@@ -370,7 +310,7 @@ impl<M: Machine> State<M> {
     fn end_of_patience(&self) -> Option<Instant> {
         // Once it is over nobody is held up, and a time that is past would keep the background task from sleeping.
         let since = self.paused_since.filter(|_| self.ended.is_none());
-        since.zip(self.patience).map(|(since, patience)| since + patience)
+        since.zip(self.patience).and_then(|(since, patience)| since.checked_add(patience))
     }
 
     /// Resets the streams that held up the others for too long.
@@ -418,12 +358,11 @@ impl<M: Machine> State<M> {
 
     /// Drops the connection as it is.
     pub(crate) fn drop_connection(&mut self) {
-        self.transport = None;
-        self.interest.wake_all();
+        self.socket.close();
     }
 
     pub(crate) fn is_over(&self) -> bool {
-        self.transport.is_none()
+        self.socket.is_closed()
     }
 
     pub(crate) fn has_ended(&self) -> bool {
@@ -432,17 +371,13 @@ impl<M: Machine> State<M> {
 
     /// Gives back the buffers that an idle session does not need.
     pub(crate) fn release(&mut self) {
-        if self.input.is_empty() {
-            self.input = BytesMut::new();
-        }
+        self.socket.release();
         self.machine.transmit().release();
-        if let Some(transport) = &mut self.transport {
-            transport.release();
-        }
     }
 
-    pub(crate) fn is_full(&mut self) -> bool {
-        !self.machine.transmit().is_empty()
+    /// Whether something waits to be given to the socket.
+    pub(crate) fn has_unsent(&mut self) -> bool {
+        !self.machine.is_drained()
     }
 
     /// How reading a stream ends, if it has.
@@ -459,7 +394,7 @@ impl<M: Machine> State<M> {
     /// Whether all that was written was given to the socket, nothing being pending. That the session ended since then is no failure of that.
     pub(crate) fn check_flushed(&mut self, index: usize) -> io::Result<()> {
         self.inbound.failure_of(index)?;
-        let lost = self.output_end == OutputEnd::Broken || self.is_full();
+        let lost = self.socket.is_broken() || self.has_unsent();
         match &self.ended {
             Some(Err(error)) => Err(error.clone().into()),
             _ if lost => Err(broken(WriteError::Ended)),
@@ -472,7 +407,7 @@ impl<M: Machine> State<M> {
         match &self.ended {
             Some(Err(error)) => Err(error.clone().into()),
             Some(Ok(_)) => Err(broken(WriteError::Ended)),
-            None if self.output_end == OutputEnd::Broken => Err(broken(WriteError::Ended)),
+            None if self.socket.is_broken() => Err(broken(WriteError::Ended)),
             None => Ok(()),
         }
     }
@@ -480,10 +415,4 @@ impl<M: Machine> State<M> {
 
 pub(crate) fn broken(error: WriteError) -> io::Error {
     io::Error::new(io::ErrorKind::BrokenPipe, error)
-}
-
-/// Whether an error only says that the peer is gone: then the session ends as after an end of the stream, and says that no status came.
-fn is_cut(error: &io::Error) -> bool {
-    use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, UnexpectedEof};
-    matches!(error.kind(), BrokenPipe | ConnectionAborted | ConnectionReset | UnexpectedEof)
 }

@@ -1,17 +1,21 @@
 //! A port-forward: its connections lead to ports of this machine.
 
-use std::{io, net::Ipv4Addr, net::Ipv6Addr};
+use std::{
+    io,
+    net::{Ipv4Addr, Ipv6Addr},
+    time::Duration,
+};
 
 use channel_tokio::{
-    Connection,
+    Io, Tokio,
     server::{ForwardServer, PendingConnection},
 };
-use tokio::{io::copy_bidirectional_with_sizes, net::TcpStream, task::JoinSet};
+use tokio::{net::TcpStream, task::JoinSet, time::timeout};
 
-/// Bytes on their way in each direction of a connection.
-const BUFFER: usize = 64 << 10;
+/// How long what a client wrote before it left may take to reach the ports.
+const LAST_BYTES: Duration = Duration::from_secs(5);
 
-/// Serves until the client is gone, and then breaks off what is left.
+/// Serves until the client is gone and what it wrote was passed on, and then breaks off what is left.
 pub(crate) async fn run(forward: ForwardServer, pod: &str) {
     let mut connections = JoinSet::new();
     loop {
@@ -20,11 +24,12 @@ pub(crate) async fn run(forward: ForwardServer, pod: &str) {
                 Some(pending) => {
                     connections.spawn(connection(pending, pod.to_owned()));
                 }
-                None => return,
+                None => break,
             },
             Some(_) = connections.join_next() => {}
         }
     }
+    let _ = timeout(LAST_BYTES, async { while connections.join_next().await.is_some() {} }).await;
 }
 
 async fn connection(pending: PendingConnection, pod: String) {
@@ -35,20 +40,16 @@ async fn connection(pending: PendingConnection, pod: String) {
         Err(error) => TcpStream::connect((Ipv6Addr::LOCALHOST, port)).await.map_err(|_| error),
     };
     match dialled {
-        Ok(stream) => copy(stream, pending.accept()).await,
+        Ok(stream) => {
+            // Whether this worked or not, the bytes go the same.
+            let _ = stream.set_nodelay(true);
+            // What became of it both ends know.
+            let _ = pending.accept().carry::<Tokio>(Io(stream)).await;
+        }
         Err(error) => pending.refuse(&format!(
             "error forwarding port {port} to pod {pod}: dial tcp4 127.0.0.1:{port}: connect: {}",
             reason(&error)
         )),
-    }
-}
-
-/// Carries both directions to their ends. What breaks one end off breaks off the other.
-async fn copy(mut local: TcpStream, mut remote: Connection) {
-    // Whether this worked or not, the bytes go the same.
-    let _ = local.set_nodelay(true);
-    if copy_bidirectional_with_sizes(&mut local, &mut remote, BUFFER, BUFFER).await.is_err() {
-        remote.reset();
     }
 }
 

@@ -10,7 +10,8 @@ use channel_tokio::{
 };
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
-    time::sleep,
+    sync::Notify,
+    time::{sleep, timeout},
 };
 
 use crate::process::{self, Process, StartError};
@@ -30,6 +31,9 @@ const READ: usize = 64 << 10;
 
 /// After the end of stdin an attachment ends (ATT-4), but not before the process had this long to answer what it was sent last.
 const ANSWER_TIME: Duration = Duration::from_millis(500);
+
+/// How long a process has to take what its client sent before it left.
+const LAST_INPUT: Duration = Duration::from_secs(5);
 
 /// Carries a session to its end. When the client goes first, the process of an exec is hung up, and the main process is left alone.
 pub(crate) async fn run(session: ServerSession, started: Started) -> Result<(), Error> {
@@ -73,12 +77,6 @@ enum EndOfStdin {
     EndsSession,
 }
 
-/// Why bytes stopped going from a process to its client.
-enum Stopped {
-    Client,
-    Process(io::Error),
-}
-
 async fn run_process(
     mut session: ServerSession,
     process: Process,
@@ -88,10 +86,21 @@ async fn run_process(
     let Process { stdin, stdout, stderr, mut control } = process;
     let input = session.stdin.take();
     let (out, err) = (session.stdout.take(), session.stderr.take());
+    let has_input = input.is_some();
+    let fed = Notify::new();
+    let gone = async {
+        let _ = session.ended().await;
+        if has_input {
+            // What came before still goes to the process, and it may act on it.
+            let _ = timeout(LAST_INPUT, fed.notified()).await;
+            sleep(ANSWER_TIME).await;
+        }
+    };
     let flow = async {
         let outputs = async { tokio::try_join!(copy(stdout, out), copy(stderr, err)) };
         let input = async {
             feed(input, stdin).await;
+            fed.notify_one();
             match end_of_stdin {
                 EndOfStdin::Goes => pending().await,
                 EndOfStdin::EndsSession => sleep(ANSWER_TIME).await,
@@ -105,39 +114,49 @@ async fn run_process(
             pending::<()>().await;
         };
         tokio::select! {
-            outputs = outputs => outputs.map(|_| End::Outputs),
-            () = input => Ok(End::Stdin),
-            () = sizes => Ok(End::Stdin),
-            _ = session.ended() => Err(Stopped::Client),
+            outputs = outputs => outputs.map_or_else(End::Failed, |_| End::Outputs),
+            () = input => End::Stdin,
+            () = sizes => End::Stdin,
+            () = gone => End::Client,
         }
     };
     let outcome = match flow.await {
-        Ok(End::Stdin) => Outcome::Exited(0),
-        Ok(End::Outputs) => tokio::select! {
+        End::Stdin => Outcome::Exited(0),
+        End::Outputs => tokio::select! {
             code = control.wait() => code.map_or_else(|error| failed(Status::internal_error(error)), outcome),
             _ = session.ended() => return Ok(()),
         },
-        Err(Stopped::Process(error)) => failed(Status::internal_error(error)),
-        Err(Stopped::Client) => return Ok(()),
+        End::Failed(error) => failed(Status::internal_error(error)),
+        End::Client => return Ok(()),
     };
     session.finish(&outcome).await
 }
 
+/// What came to its end first.
 enum End {
     Outputs,
     Stdin,
+    Client,
+    /// An output of the process cannot be read.
+    Failed(io::Error),
 }
 
-/// From a process to its client, until the process ends the stream. What is read is sent as the slice that it was read into.
-async fn copy(from: Option<process::Output>, to: Option<Stdout>) -> Result<(), Stopped> {
-    let (Some(mut from), Some(mut to)) = (from, to) else { return Ok(()) };
-    let mut buffer = BytesMut::new();
+/// From a process to its client, until the process ends the stream. What is read is sent as the slice that it was read into. When the client is
+/// gone it is dropped, so that the process can go on with what it was sent before.
+async fn copy(from: Option<process::Output>, to: Option<Stdout>) -> io::Result<()> {
+    let (Some(mut from), Some(to)) = (from, to) else { return Ok(()) };
+    let (mut buffer, mut to) = (BytesMut::new(), Some(to));
     loop {
         buffer.reserve(READ);
-        if from.read_buf(&mut buffer).await.map_err(Stopped::Process)? == 0 {
+        if from.read_buf(&mut buffer).await? == 0 {
             return Ok(());
         }
-        to.write_bytes(buffer.split().freeze()).await.map_err(|_| Stopped::Client)?;
+        let data = buffer.split().freeze();
+        if let Some(client) = &mut to
+            && client.write_bytes(data).await.is_err()
+        {
+            to = None;
+        }
     }
 }
 

@@ -69,28 +69,30 @@ impl Heartbeat {
 
     /// When to call [`beat`](Self::beat) next.
     pub(crate) fn timeout(&self) -> Option<Instant> {
-        let ping = self.config.ping_every.map(|every| self.pinged + every);
-        let dead = self.config.dead_after.filter(|_| self.reading == Reading::Active);
-        let dead = dead.map(|after| self.heard + after);
-        match (ping, dead) {
-            (Some(ping), Some(dead)) => Some(ping.min(dead)),
-            (ping, dead) => ping.or(dead),
-        }
+        self.ping_at().into_iter().chain(self.dead_at()).min()
+    }
+
+    /// A time beyond all time never comes.
+    fn ping_at(&self) -> Option<Instant> {
+        self.pinged.checked_add(self.config.ping_every?)
+    }
+
+    fn dead_at(&self) -> Option<Instant> {
+        let after = self.config.dead_after.filter(|_| self.reading == Reading::Active);
+        self.heard.checked_add(after?)
     }
 
     pub(crate) fn beat(&mut self, now: Instant) -> Beat {
-        if let (Some(after), Reading::Active) = (self.config.dead_after, self.reading)
-            && now >= self.heard + after
+        if let Some(after) = self.config.dead_after
+            && self.dead_at().is_some_and(|at| now >= at)
         {
             return Beat::Dead(after);
         }
-        match self.config.ping_every {
-            Some(every) if now >= self.pinged + every => {
-                self.pinged = now;
-                Beat::Ping
-            }
-            _ => Beat::Nothing,
+        if self.ping_at().is_some_and(|at| now >= at) {
+            self.pinged = now;
+            return Beat::Ping;
         }
+        Beat::Nothing
     }
 }
 
@@ -139,7 +141,12 @@ mod tests {
 
     // Holds WSF-20.
     #[test]
-    fn off_is_off() {
-        assert_eq!(Heartbeat::new(HeartbeatConfig::OFF, Instant::now()).timeout(), None);
+    fn off_is_off_and_so_is_a_time_beyond_all_time() {
+        let never = HeartbeatConfig { ping_every: Some(Duration::MAX), dead_after: Some(Duration::MAX) };
+        for config in [HeartbeatConfig::OFF, never] {
+            let mut heartbeat = Heartbeat::new(config, Instant::now());
+            assert_eq!(heartbeat.timeout(), None);
+            assert_eq!(heartbeat.beat(Instant::now() + seconds(1000)), Beat::Nothing);
+        }
     }
 }

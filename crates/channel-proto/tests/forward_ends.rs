@@ -111,6 +111,22 @@ fn time_in_which_nothing_is_read_is_no_grace() {
     assert_eq!(pair.client.forward.poll_timeout(), None, "nothing is left of it");
 }
 
+// Holds PFW-7.
+#[test]
+fn a_reader_that_stops_again_and_again_puts_no_verdict_off_for_ever() {
+    let (mut pair, id, [_, data]) = accepted();
+    pair.raw(|spdy| spdy.finish(data).unwrap());
+    pair.carry_down();
+    for _ in 0..5 {
+        assert_eq!(pair.client.ends(id), [""; 0]);
+        pair.client.forward.set_reading(pair.now, Reading::Paused);
+        pair.now += Duration::from_secs(10);
+        pair.client.forward.set_reading(pair.now, Reading::Active);
+        pair.wait(Duration::from_millis(100));
+    }
+    assert_eq!(pair.client.ends(id), ["end"]);
+}
+
 // Holds PFW-18.
 #[test]
 fn what_came_with_the_end_of_the_stream_is_told() {
@@ -287,7 +303,29 @@ fn what_was_written_before_an_abort_goes_out_before_the_close() {
         assert_eq!(came, sent, "{wire:?}");
         if wire == Wire::Tunnel {
             let last = pair.client.events.last();
-            assert!(matches!(last, Some(ForwardEvent::Ended(Some(close))) if close.code == Some(1000)), "{last:?}");
+            assert!(
+                matches!(last, Some(ForwardEvent::Ended(Some(close))) if close.code == Some(1000)),
+                "{last:?}"
+            );
         }
+    }
+}
+
+#[test]
+fn a_connection_is_broken_off_behind_what_was_written_or_at_once() {
+    for wire in WIRES {
+        let mut pair = Pair::new(wire, usize::MAX);
+        let [behind, at_once] = [80, 81].map(|port| pair.connect(port));
+        let [first, second] = [80, 81].map(|port| pair.accepted(port));
+        let sent = pair.server.forward.write(first, &[7; 60 << 10]).unwrap();
+        pair.server.forward.write(second, &[7; 60 << 10]).unwrap();
+        pair.server.forward.break_off(first);
+        pair.server.forward.reset(second);
+        pair.settle();
+        assert_eq!((pair.client.data(behind).len(), pair.client.data(at_once).len()), (sent, 0), "{wire:?}");
+        assert_eq!(
+            (pair.client.ends(behind), pair.client.ends(at_once)),
+            (vec!["reset".into()], vec!["reset".into()])
+        );
     }
 }

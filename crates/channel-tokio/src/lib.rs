@@ -75,6 +75,11 @@ impl Runtime for Tokio {
         Ok(Listening(TcpListener::bind(address).await?))
     }
 
+    fn break_off(stream: &Io<TcpStream>) {
+        // Where that is not to be had, it ends as others do.
+        let _ = stream.0.set_zero_linger();
+    }
+
     async fn connect(host: &str, port: u16) -> io::Result<Io<TcpStream>> {
         let stream = TcpStream::connect((host, port)).await?;
         stream.set_nodelay(true)?;

@@ -8,11 +8,17 @@ use std::{
 };
 
 use bytes::{BufMut, Bytes};
-use channel_proto::forward::{ConnectionId, Forward as Machine, ForwardError};
+use channel_proto::{
+    WriteError,
+    forward::{ConnectionId, Forward as Machine, ForwardError},
+};
 
+use super::copy::copy;
 use crate::{
     halves::{Handle, Reader, Writer},
+    runtime::Runtime,
     shared::Shared,
+    state::broken,
 };
 
 /// A connection to a port of a pod, or, for a server, to a client: a byte stream with a half-close each way, like a `TcpStream`.
@@ -24,6 +30,14 @@ pub struct Connection {
     writer: Writer<Machine>,
     // Dropped last: the halves end their streams first.
     place: Place,
+    ours: Half,
+}
+
+/// Our half.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Half {
+    Open,
+    Ended,
 }
 
 /// The place that a connection has in its forward.
@@ -38,6 +52,7 @@ impl Connection {
             reader: Reader::new(shared, id.index()),
             writer: Writer::new(shared, id.index()),
             place: Place { handle: Handle::new(shared), id },
+            ours: Half::Open,
         }
     }
 
@@ -96,7 +111,11 @@ impl Connection {
     /// Ends our half, without waiting until that was given to the socket.
     pub(super) fn finish(&self) -> io::Result<()> {
         let id = self.place.id;
-        finished(self.place.handle.shared.defer(|machine| machine.finish(id)))
+        match self.place.handle.shared.defer(|machine| machine.finish(id)) {
+            Err(error @ ForwardError::NoHalfClose) => Err(io::Error::new(io::ErrorKind::Unsupported, error)),
+            // One that is over needs no end, and says so elsewhere.
+            _ => Ok(()),
+        }
     }
 
     /// Breaks the connection off: what was not sent yet is dropped, and the other end is told of a reset. The others go on.
@@ -105,22 +124,49 @@ impl Connection {
         self.place.handle.shared.command(|machine, _| machine.reset(id));
     }
 
+    /// Breaks the connection off behind what was written. The others go on.
+    pub(super) fn break_off(&self) {
+        let id = self.place.id;
+        self.place.handle.shared.command(|machine, _| machine.break_off(id));
+    }
+
+    /// Tells the other end that the connection failed, and why.
+    pub(super) fn fail(self, why: &str) {
+        let id = self.place.id;
+        self.place.handle.shared.command(|machine, _| machine.fail_connection(id, why));
+    }
+
+    /// Carries bytes between this and a TCP connection, in both directions and until both have ended, each with its half-close.
+    ///
+    /// A direction whose receiver takes no more ends alone, and the other goes on. An end that breaks off breaks off the other, behind what came
+    /// before: no program takes that for the end. Dropping the future breaks off both.
+    ///
+    /// # Errors
+    /// One end broke off, or took not all of what came.
+    pub async fn carry<R: Runtime<Timer: Unpin>>(self, stream: R::Stream) -> io::Result<()> {
+        copy::<R>(stream, self).await
+    }
+
     /// Ends our half: the other end reads the end of the stream, and may still answer.
     ///
     /// # Errors
     /// As [`poll_write`](Self::poll_write).
     pub fn poll_close(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let id = self.place.id;
-        finished(self.place.handle.shared.command(|machine, _| machine.finish(id)))?;
+        if self.ours == Half::Open {
+            match self.place.handle.shared.command(|machine, _| machine.finish(id)) {
+                Ok(()) => self.ours = Half::Ended,
+                Err(error @ ForwardError::NoHalfClose) => {
+                    return Poll::Ready(Err(io::Error::new(io::ErrorKind::Unsupported, error)));
+                }
+                // The end of our half did not leave, whatever else did.
+                Err(_) => {
+                    self.place.handle.shared.check_writable(id.index())?;
+                    return Poll::Ready(Err(broken(WriteError::Ended)));
+                }
+            }
+        }
         self.writer.poll_flush(cx)
-    }
-}
-
-/// A connection that is over needs no end, and says so elsewhere.
-fn finished(result: Result<(), ForwardError>) -> io::Result<()> {
-    match result {
-        Err(error @ ForwardError::NoHalfClose) => Err(io::Error::new(io::ErrorKind::Unsupported, error)),
-        _ => Ok(()),
     }
 }
 

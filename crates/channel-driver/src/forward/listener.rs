@@ -15,7 +15,7 @@ use std::{
     time::Duration,
 };
 
-use super::{Forward, copy::copy};
+use super::Forward;
 use crate::{
     Error, handshake,
     runtime::{Accept, Runtime, Timer},
@@ -219,12 +219,11 @@ async fn serve<R: Runtime<Timer: Unpin>>(
     loop {
         match status.unless_closed(poll_fn(|cx| listener.poll_accept(cx))).await {
             None => return,
-            Some(Ok(mut local)) => {
+            Some(Ok(local)) => {
                 let (forward, status) = (forward.clone(), status.clone());
                 R::spawn(async move {
                     let Some(remote) = connect(&forward, port, &status).await else { return };
-                    let mut remote = remote;
-                    if let Err(error) = copy(&mut local, &mut remote).await {
+                    if let Err(error) = remote.carry::<R>(local).await {
                         status.fail_one(&error);
                     }
                 });

@@ -51,6 +51,10 @@ impl Machine for Forward {
         self.transmit()
     }
 
+    fn is_drained(&mut self) -> bool {
+        self.is_drained()
+    }
+
     fn set_reading(&mut self, now: Instant, reading: Reading) {
         self.set_reading(now, reading);
     }
@@ -79,6 +83,12 @@ impl Machine for Forward {
 
     fn reset(&mut self, index: usize) {
         self.reset(ConnectionId::from_index(index));
+    }
+
+    fn refuse(&mut self, index: usize, why: &str) {
+        let id = ConnectionId::from_index(index);
+        self.fail_connection(id, why);
+        self.forget(id);
     }
 
     fn writer_dropped(&mut self, index: usize) {

@@ -1,6 +1,6 @@
 //! The server's side of a port-forward.
 
-use std::{fmt, future::poll_fn, sync::Arc};
+use std::{fmt, future::poll_fn};
 
 use bytes::BytesMut;
 use channel_proto::{
@@ -51,13 +51,19 @@ impl ForwardServer {
     pub async fn accept(&self) -> Option<PendingConnection> {
         let shared = &self.handle.shared;
         let (index, port) = poll_fn(|cx| shared.poll_connect(cx)).await?;
-        let connection = Connection::new(shared, ConnectionId::from_index(index));
         Some(PendingConnection {
             port,
-            shared: shared.clone(),
-            connection,
             id: ConnectionId::from_index(index),
+            handle: Handle::new(shared),
+            fate: Fate::Open,
         })
+    }
+}
+
+impl Drop for ForwardServer {
+    /// The connections that were accepted go on.
+    fn drop(&mut self) {
+        self.handle.shared.stop_connects();
     }
 }
 
@@ -67,12 +73,19 @@ impl fmt::Debug for ForwardServer {
     }
 }
 
-/// A connection that a client wants. What it sends waits meanwhile.
+/// A connection that a client wants. What it sends waits meanwhile. To drop it is to refuse it.
 pub struct PendingConnection {
     port: u16,
     id: ConnectionId,
-    shared: Arc<Shared<Machine>>,
-    connection: Connection,
+    handle: Handle<Machine>,
+    fate: Fate,
+}
+
+/// Whether somebody said what becomes of a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Fate {
+    Open,
+    Decided,
 }
 
 impl PendingConnection {
@@ -82,13 +95,27 @@ impl PendingConnection {
     }
 
     /// There is something to connect it with.
-    pub fn accept(self) -> Connection {
-        self.connection
+    pub fn accept(mut self) -> Connection {
+        self.decide()
     }
 
     /// There is not, and this is why: the client is told, for this connection alone.
-    pub fn refuse(self, why: &str) {
-        self.shared.command(|machine, _| machine.fail_connection(self.id, why));
+    pub fn refuse(mut self, why: &str) {
+        self.decide().fail(why);
+    }
+
+    fn decide(&mut self) -> Connection {
+        self.fate = Fate::Decided;
+        Connection::new(&self.handle.shared, self.id)
+    }
+}
+
+impl Drop for PendingConnection {
+    fn drop(&mut self) {
+        // A connection that ends without a word seems to have ended well.
+        if self.fate == Fate::Open {
+            self.decide().fail("the connection was given up before it was made");
+        }
     }
 }
 

@@ -26,6 +26,13 @@ pub(super) enum Worth {
     Nothing,
 }
 
+/// What becomes of what was written to a connection that is broken off, and is not sent yet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Unsent {
+    Dropped,
+    Sent,
+}
+
 /// Does the same with either column.
 macro_rules! with {
     ($column:ident = $of:expr, $act:expr) => {

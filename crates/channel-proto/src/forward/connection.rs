@@ -142,14 +142,21 @@ impl Connection {
         spdy.reset(self.error, ResetStatus::CANCEL);
     }
 
+    /// Breaks the data stream off behind what waits to be sent. The error stream ends as if nothing were to be said: its reset would overtake
+    /// the data, and the connection would be over before that came.
+    pub(super) fn break_off_behind(&self, spdy: &mut Spdy) {
+        spdy.reset(self.data, ResetStatus::CANCEL);
+        let _ = spdy.finish(self.error);
+    }
+
     /// Ends both streams behind what we finished, which is still sent.
     pub(super) fn leave(&self, spdy: &mut Spdy) {
         // Streams that both ends finished are gone already.
         if spdy.state(self.data).may_send() {
-            spdy.abort(self.data, ResetStatus::CANCEL);
+            self.break_off(spdy);
         } else {
             spdy.reset(self.data, ResetStatus::CANCEL);
+            spdy.reset(self.error, ResetStatus::CANCEL);
         }
-        spdy.reset(self.error, ResetStatus::CANCEL);
     }
 }

@@ -18,7 +18,7 @@ use std::{
 
 use bytes::{Bytes, BytesMut};
 
-use column::{Column, Step, Worth, with};
+use column::{Column, Step, Unsent, Worth, with};
 pub use connection::ConnectionId;
 pub use event::{ForwardError, ForwardEvent};
 use over_channels::OverChannels;
@@ -73,6 +73,9 @@ enum ByteStream {
     Ended,
 }
 
+/// Nobody waits longer for an end, and no clock overflows.
+const MOST_LINGER: Duration = Duration::from_secs(24 * 60 * 60);
+
 impl Forward {
     /// A forward on a connection that was upgraded to SPDY.
     pub fn over_spdy(role: Role, config: &SessionConfig, now: Instant) -> Self {
@@ -117,7 +120,7 @@ impl Forward {
             stream: ByteStream::Open,
             failed: None,
             now,
-            linger: config.linger,
+            linger: config.linger.min(MOST_LINGER),
             linger_until: None,
         }
     }
@@ -278,6 +281,11 @@ impl Forward {
         with!(column = &mut self.column, column.transmit())
     }
 
+    /// Whether all that was written was taken from [`transmit`](Self::transmit). If a tunnel is closed before, it never is.
+    pub fn is_drained(&mut self) -> bool {
+        with!(column = &mut self.column, column.is_drained())
+    }
+
     /// Client: opens a connection to a port of the pod. It can be written to at once: the data follows the request, and no round trip is
     /// waited for (PFW-9). Over channels it gives the one connection of that port, and with it what came already.
     ///
@@ -333,7 +341,13 @@ impl Forward {
 
     /// Breaks a connection off, in both directions and at once: what was not sent yet is dropped. The others go on.
     pub fn reset(&mut self, id: ConnectionId) {
-        with!(column = &mut self.column, column.reset(id));
+        with!(column = &mut self.column, column.reset(id, Unsent::Dropped));
+        self.close_if_done();
+    }
+
+    /// Breaks a connection off as [`reset`](Self::reset) does, but behind what was written to it, which is still sent.
+    pub fn break_off(&mut self, id: ConnectionId) {
+        with!(column = &mut self.column, column.reset(id, Unsent::Sent));
         self.close_if_done();
     }
 

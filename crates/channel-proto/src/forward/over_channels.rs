@@ -5,7 +5,7 @@ use std::{collections::VecDeque, time::Instant};
 use bytes::{Bytes, BytesMut};
 
 use super::{
-    ConnectionId, ForwardError, ForwardEvent, Step,
+    ConnectionId, ForwardError, ForwardEvent, Step, Unsent,
     connection::Writer,
     port::{First, Ours, Port, Taken, data_channel, error_channel, id_of},
     streams::{MOST_TEXT, NO_REASON},
@@ -263,6 +263,10 @@ impl OverChannels {
         self.socket.transmit()
     }
 
+    pub(super) fn is_drained(&mut self) -> bool {
+        self.transmit().is_empty()
+    }
+
     pub(super) fn connect(&mut self, port: u16, out: &mut Events) -> Result<ConnectionId, ForwardError> {
         if self.role == Role::Server {
             return Err(ForwardError::ServerSide);
@@ -372,7 +376,7 @@ impl OverChannels {
     }
 
     /// Channels have no reset: a server says that it failed, and a client can only leave.
-    pub(super) fn reset(&mut self, id: ConnectionId) {
+    pub(super) fn reset(&mut self, id: ConnectionId, _: Unsent) {
         self.forget(id);
     }
 

@@ -5,7 +5,7 @@ use std::{collections::VecDeque, time::Instant};
 use bytes::{Bytes, BytesMut};
 
 use super::{
-    ConnectionId, ForwardError, ForwardEvent, Step, Worth,
+    ConnectionId, ForwardError, ForwardEvent, Step, Unsent, Worth,
     streams::Streams,
     wire::{Incoming, Wire},
 };
@@ -19,12 +19,13 @@ type Events = VecDeque<ForwardEvent>;
 pub(super) struct OverSpdy {
     wire: Wire,
     streams: Streams,
-    reading: Reading,
+    /// Since when nothing is read.
+    paused: Option<Instant>,
 }
 
 impl OverSpdy {
     pub(super) fn new(role: Role, config: &SessionConfig, wire: Wire) -> Self {
-        Self { wire, streams: Streams::new(role, &config.limits), reading: Reading::Active }
+        Self { wire, streams: Streams::new(role, &config.limits), paused: None }
     }
 
     pub(super) fn taken(&self) -> u64 {
@@ -67,20 +68,26 @@ impl OverSpdy {
     }
 
     pub(super) fn set_reading(&mut self, now: Instant, reading: Reading) {
-        if self.reading == Reading::Paused {
-            self.streams.extend_grace(now);
+        match reading {
+            Reading::Paused => {
+                self.paused.get_or_insert(now);
+            }
+            Reading::Active => {
+                if let Some(since) = self.paused.take() {
+                    self.streams.extend_grace(now.saturating_duration_since(since));
+                }
+            }
         }
-        self.reading = reading;
         self.wire.set_reading(now, reading);
     }
 
     pub(super) fn timeout(&self) -> Option<Instant> {
-        let streams = self.streams.timeout().filter(|_| self.reading == Reading::Active);
+        let streams = self.streams.timeout().filter(|_| self.paused.is_none());
         self.wire.timeout().into_iter().chain(streams).min()
     }
 
     pub(super) fn handle_timeout(&mut self, now: Instant, out: &mut Events) -> Result<(), Error> {
-        if self.reading == Reading::Active {
+        if self.paused.is_none() {
             self.streams.handle_timeout(now, &mut self.wire.spdy, out);
         }
         self.wire.handle_timeout(now)
@@ -92,6 +99,10 @@ impl OverSpdy {
 
     pub(super) fn transmit(&mut self) -> &mut Transmit {
         self.wire.transmit()
+    }
+
+    pub(super) fn is_drained(&mut self) -> bool {
+        self.wire.is_drained()
     }
 
     pub(super) fn connect(&mut self, port: u16, _: &mut Events) -> Result<ConnectionId, ForwardError> {
@@ -118,8 +129,8 @@ impl OverSpdy {
         self.wire.spdy.is_going_away()
     }
 
-    pub(super) fn reset(&mut self, id: ConnectionId) {
-        self.streams.reset(id, &mut self.wire.spdy);
+    pub(super) fn reset(&mut self, id: ConnectionId, unsent: Unsent) {
+        self.streams.reset(id, unsent, &mut self.wire.spdy);
     }
 
     pub(super) fn forget(&mut self, id: ConnectionId) {

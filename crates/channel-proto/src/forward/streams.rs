@@ -10,7 +10,7 @@ use std::{
 use bytes::Bytes;
 
 use super::{
-    ConnectionId, ForwardError, ForwardEvent, Worth,
+    ConnectionId, ForwardError, ForwardEvent, Unsent, Worth,
     connection::{Connection, Peer, Reply, Writer},
     pairing::{Kind, Match, Pairing, Wanted},
 };
@@ -315,7 +315,7 @@ impl Streams {
             // It cannot be said any more. What must not be is that it seems to have ended well.
             Err(_) => {
                 let waits = !matches!(connection.peer, Peer::Ended | Peer::Over);
-                self.reset(id, spdy);
+                self.reset(id, Unsent::Dropped, spdy);
                 if waits {
                     // Nothing more comes that could end it.
                     out.push_back(ForwardEvent::Reset(id));
@@ -324,10 +324,13 @@ impl Streams {
         }
     }
 
-    pub(super) fn reset(&mut self, id: ConnectionId, spdy: &mut Spdy) {
+    pub(super) fn reset(&mut self, id: ConnectionId, unsent: Unsent, spdy: &mut Spdy) {
         let Some(connection) = self.get(id) else { return };
         let peer = std::mem::replace(&mut connection.peer, Peer::Over);
-        connection.break_off(spdy);
+        match unsent {
+            Unsent::Dropped => connection.break_off(spdy),
+            Unsent::Sent => connection.break_off_behind(spdy),
+        }
         if let Peer::AwaitVerdict { by, .. } = peer {
             self.verdicts.remove(&(by, id));
         }

@@ -179,6 +179,11 @@ impl Wire {
         }
     }
 
+    /// Whether nothing waits to be written, not even what a closed tunnel cannot carry any more.
+    pub(super) fn is_drained(&mut self) -> bool {
+        self.transmit().is_empty() && self.spdy.is_drained()
+    }
+
     /// Puts what SPDY has to say into messages, as far as there is room for them; behind the last of it goes the close frame.
     fn lay_out(&mut self) {
         let Some(tunnel) = &mut self.tunnel else { return };

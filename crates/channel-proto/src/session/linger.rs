@@ -22,7 +22,7 @@ impl Linger {
     /// The wait begins, unless it did before.
     pub(super) fn begin(&mut self, now: Instant, queued: usize) {
         if self.until.is_none() {
-            (self.until, self.queued) = (Some(now + self.time), queued);
+            (self.until, self.queued) = (now.checked_add(self.time), queued);
         }
     }
 
@@ -34,7 +34,7 @@ impl Linger {
         if queued == 0 || queued >= self.queued {
             return true;
         }
-        (self.until, self.queued) = (Some(now + self.time), queued);
+        (self.until, self.queued) = (now.checked_add(self.time), queued);
         false
     }
 }

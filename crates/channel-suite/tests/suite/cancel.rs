@@ -12,7 +12,10 @@ use std::{
 };
 
 use bytes::BytesMut;
-use channel_driver::{Error, Io, ServerSession, Session, runtime::Runtime};
+use channel_driver::{
+    Error, Io, ServerSession, Session,
+    runtime::{Runtime, Transport},
+};
 use channel_proto::{CloseReason, Outcome, SessionConfig, Subprotocol};
 use channel_suite::behaviour;
 use futures::{
@@ -24,23 +27,23 @@ use crate::support::{
     entry::{ALL, Entry},
     flavour::Flavour,
     pod::{exec, pod},
-    streams::{Duplex, duplex, pattern, read_all},
+    streams::{duplex, pattern, read_all, sockets},
     tasks::{sleep, spawn, timeout, until},
 };
 
-fn over<R: Runtime<Timer: Unpin>>(stream: Duplex) -> Session {
+fn over<R: Runtime<Timer: Unpin>>(stream: impl Transport) -> Session {
     let config = SessionConfig::client([1; 32]);
-    Session::over::<R>(Io(stream), BytesMut::new(), Subprotocol::V5, ALL, &config)
+    Session::over::<R>(stream, BytesMut::new(), Subprotocol::V5, ALL, &config)
 }
 
-fn serve<R: Runtime<Timer: Unpin>>(stream: Duplex) -> ServerSession {
+fn serve<R: Runtime<Timer: Unpin>>(stream: impl Transport) -> ServerSession {
     let config = SessionConfig::server();
-    ServerSession::over::<R>(Io(stream), BytesMut::new(), Subprotocol::V5, ALL, &config)
+    ServerSession::over::<R>(stream, BytesMut::new(), Subprotocol::V5, ALL, &config)
 }
 
 fn pair<F: Flavour>(capacity: usize) -> (Session, ServerSession) {
     let (near, far) = duplex(capacity);
-    (over::<F::Runtime>(near), serve::<F::Runtime>(far))
+    (over::<F::Runtime>(Io(near)), serve::<F::Runtime>(Io(far)))
 }
 
 /// A runtime whose tasks are counted. One test of each flavour does.
@@ -95,6 +98,10 @@ impl<F: Flavour> Runtime for Counted<F> {
         <F::Runtime as Runtime>::listen(address)
     }
 
+    fn break_off(stream: &<F::Runtime as Runtime>::Stream) {
+        <F::Runtime as Runtime>::break_off(stream);
+    }
+
     fn connect(
         host: &str,
         port: u16,
@@ -106,7 +113,7 @@ impl<F: Flavour> Runtime for Counted<F> {
 #[behaviour]
 async fn dropping_every_handle_closes_the_connection_and_leaves_no_task<F: Flavour>() {
     let (near, far) = duplex(4096);
-    let (client, server) = (over::<Counted<F>>(near), serve::<Counted<F>>(far));
+    let (client, server) = (over::<Counted<F>>(Io(near)), serve::<Counted<F>>(Io(far)));
     assert_eq!(tasks::<F>(), 2);
     drop(client);
     let going_away = Some(CloseReason { code: Some(1001), reason: "".into() });
@@ -138,6 +145,26 @@ async fn what_was_written_before_a_drop_arrives<F: Flavour>() {
     assert!(came == data, "{} of {}", came.len(), data.len());
 }
 
+// A socket that is closed while there is something to read in it is reset, and loses what the peer has yet to read.
+#[behaviour]
+async fn what_was_written_before_a_drop_arrives_though_the_peer_sends<F: Flavour>() {
+    let (near, far) = sockets::<F>().await;
+    let (mut near, mut far) = (over::<F::Runtime>(near), serve::<F::Runtime>(far));
+    let mut output = far.stdout.take().unwrap();
+    let sending = spawn::<F, _>(async move {
+        // More than is taken in; it fails once the client is gone.
+        let _ = output.write_all(&pattern(1, 8 << 20)).await;
+    });
+    let data = pattern(0, 600_000);
+    near.stdin.as_mut().unwrap().write_all(&data).await.unwrap();
+    drop(near);
+    sleep::<F>(Duration::from_millis(200)).await;
+    let came = read_all(far.stdin.as_mut().unwrap()).await.unwrap();
+    assert!(came == data, "{} of {}", came.len(), data.len());
+    drop(far);
+    sending.await;
+}
+
 #[behaviour]
 async fn dropping_a_session_hangs_up_its_process<F: Flavour>() {
     let (_pod, client) = pod::<F>().await;
@@ -151,11 +178,25 @@ async fn dropping_a_session_hangs_up_its_process<F: Flavour>() {
     until::<F>("the process is gone", || !std::path::Path::new(&format!("/proc/{pid}")).exists()).await;
 }
 
+#[behaviour]
+async fn what_a_command_was_sent_before_its_client_left_reaches_it<F: Flavour>() {
+    let (_pod, client) = pod::<F>().await;
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let path = file.path().to_str().unwrap();
+    // It has all of its input only after the client is gone, and answers nobody.
+    let command = ["sh", "-c", "sleep 0.2; echo working; cat > $0", path];
+    let mut session = exec::<F, _>(&client, command).stdin().stdout().start().await.unwrap();
+    let data = pattern(0, 300_000);
+    session.stdin.as_mut().unwrap().write_all(&data).await.unwrap();
+    drop(session);
+    until::<F>("all came", || std::fs::read(path).unwrap() == data).await;
+}
+
 // Holds EXE-15, EXE-17.
 #[behaviour]
 async fn a_cut_connection_is_never_an_end_of_the_output<F: Flavour>() {
     let (near, mut far) = duplex(4096);
-    let mut client = over::<F::Runtime>(near);
+    let mut client = over::<F::Runtime>(Io(near));
     far.write_all(b"\x82\x01\x01\x82\x05\x01some").await.unwrap();
     drop(far);
     let mut all = Vec::new();
@@ -192,7 +233,7 @@ async fn a_server_that_drops_its_session_is_no_success<F: Flavour>() {
 #[behaviour]
 async fn a_peer_that_breaks_the_protocol_is_an_error_behind_its_output<F: Flavour>() {
     let (near, mut far) = duplex(4096);
-    let mut client = over::<F::Runtime>(near);
+    let mut client = over::<F::Runtime>(Io(near));
     far.write_all(b"\x82\x05\x01some\xf2\x01\x01").await.unwrap();
     let mut all = Vec::new();
     let error = client.stdout.take().unwrap().read_to_end(&mut all).await.unwrap_err();
@@ -202,6 +243,22 @@ async fn a_peer_that_breaks_the_protocol_is_an_error_behind_its_output<F: Flavou
     // The peer is told why.
     let told = read_all(&mut far).await.unwrap();
     assert_eq!(told[0], 0x88);
+}
+
+#[behaviour]
+async fn a_ping_is_answered_at_once_though_only_a_reader_waits<F: Flavour>() {
+    let (near, mut far) = duplex(4096);
+    let mut client = over::<F::Runtime>(Io(near));
+    let mut stdout = client.stdout.take().unwrap();
+    let reading = spawn::<F, _>(async move { stdout.read(&mut [0; 1]).await });
+    sleep::<F>(Duration::from_millis(20)).await;
+    far.write_all(b"\x89\x00").await.unwrap();
+    let mut pong = [0; 6];
+    let answered = timeout::<F, _>(Duration::from_secs(2), far.read_exact(&mut pong)).await;
+    answered.expect("the background task looks every 5 s, and this is less").unwrap();
+    assert_eq!(pong[..2], [0x8a, 0x80]);
+    drop((far, client));
+    assert!(reading.await.is_err());
 }
 
 #[behaviour]

@@ -6,6 +6,7 @@
 
 mod backpressure;
 mod cancel;
+mod carry;
 mod connect;
 mod exec;
 mod forward;

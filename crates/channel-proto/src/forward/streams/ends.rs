@@ -144,14 +144,12 @@ impl Streams {
         }
     }
 
-    /// Gives verdicts more time, because nothing was read for a while.
-    pub(in crate::forward) fn extend_grace(&mut self, now: Instant) {
-        let by = now + GRACE;
+    /// Gives verdicts as much more time as nothing was read. No more: a reader that is slow again and again must not put them off for ever.
+    pub(in crate::forward) fn extend_grace(&mut self, unread: Duration) {
         for (_, id) in std::mem::take(&mut self.verdicts) {
-            if let Some(Peer::AwaitVerdict { by: due, .. }) =
-                self.get(id).map(|connection| &mut connection.peer)
-            {
-                *due = by;
+            if let Some(Peer::AwaitVerdict { by, .. }) = self.get(id).map(|connection| &mut connection.peer) {
+                *by += unread;
+                let by = *by;
                 self.verdicts.insert((by, id));
             }
         }

@@ -60,7 +60,8 @@ pub(crate) struct Local<T> {
     unread: BytesMut,
 }
 
-pub(crate) type LocalOf<F> = Local<<<F as Flavour>::Runtime as Runtime>::Stream>;
+pub(crate) type StreamOf<F> = <<F as Flavour>::Runtime as Runtime>::Stream;
+pub(crate) type LocalOf<F> = Local<StreamOf<F>>;
 
 impl<T: Transport> Local<T> {
     pub(crate) fn new(stream: T) -> Self {
@@ -95,10 +96,24 @@ impl<T: Transport> AsyncWrite for Local<T> {
     }
 }
 
+/// Ends a connection with a reset.
+pub(crate) fn reset<F: Flavour>(local: LocalOf<F>) {
+    F::Runtime::break_off(&local.stream);
+}
+
 pub(crate) const LOOPBACK: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
 
 pub(crate) async fn connect<F: Flavour>(address: SocketAddr) -> io::Result<LocalOf<F>> {
     Ok(Local::new(F::Runtime::connect(&address.ip().to_string(), address.port()).await?))
+}
+
+/// Both ends of a connection of the runtime's own.
+pub(crate) async fn sockets<F: Flavour>() -> (StreamOf<F>, StreamOf<F>) {
+    let mut listener = F::Runtime::listen(LOOPBACK).await.expect("a free port");
+    let address = listener.local_addr().expect("a bound port");
+    let near = F::Runtime::connect(&address.ip().to_string(), address.port()).await.expect("a listener");
+    let far = poll_fn(|cx| listener.poll_accept(cx)).await.expect("a connection");
+    (near, far)
 }
 
 /// A port of this machine where every connection is served by `serve`.
