@@ -32,12 +32,32 @@ pub(crate) enum Who {
     Listen,
     /// Ours, without a local socket: the process does the work itself.
     Connect,
+    /// kube, and our listener, over TLS, as clusters are reached.
+    KubeTls,
+    ListenTls,
 }
 
 impl Who {
     /// In the order of the table; the first is what the others are compared with.
-    pub(crate) const ALL: [Self; 6] =
-        [Self::Raw, Self::Kubectl, Self::Kube, Self::KubectlChannel, Self::Listen, Self::Connect];
+    pub(crate) const ALL: [Self; 8] = [
+        Self::Raw,
+        Self::Kubectl,
+        Self::Kube,
+        Self::KubectlChannel,
+        Self::Listen,
+        Self::Connect,
+        Self::KubeTls,
+        Self::ListenTls,
+    ];
+
+    /// Whether it takes part. Over TLS only connections are counted: what bytes cost there is in the bench of exec.
+    pub(crate) fn does(self, work: Work) -> bool {
+        !self.is_over_tls() || matches!(work, Work::Connections { .. })
+    }
+
+    pub(crate) fn is_over_tls(self) -> bool {
+        matches!(self, Self::KubeTls | Self::ListenTls)
+    }
 
     pub(crate) fn name(self) -> &'static str {
         match self {
@@ -47,6 +67,8 @@ impl Who {
             Self::KubectlChannel => "kubectl-channel",
             Self::Listen => "Forward::listen",
             Self::Connect => "Forward::connect",
+            Self::KubeTls => "kube, TLS",
+            Self::ListenTls => "Forward::listen, TLS",
         }
     }
 
@@ -87,8 +109,12 @@ impl Contender {
         Ok(Self { who, process, runtime: crate::runtime()?, local })
     }
 
-    pub(crate) fn measure(&mut self, work: Work) -> io::Result<Sample> {
-        self.measured(work).map_err(|error| with_name(self.who, error))
+    /// Has it do the work, if it takes part.
+    pub(crate) fn measure(&mut self, work: Work) -> io::Result<Option<Sample>> {
+        if !self.who.does(work) {
+            return Ok(None);
+        }
+        self.measured(work).map(Some).map_err(|error| with_name(self.who, error))
     }
 
     fn measured(&mut self, work: Work) -> io::Result<Sample> {

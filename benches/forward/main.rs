@@ -18,7 +18,7 @@ use std::{env, io, process::ExitCode};
 use benches::machine;
 use contender::{Contender, Who};
 use report::Report;
-use server::Access;
+use server::{Access, Server};
 use work::Work;
 
 fn main() -> io::Result<ExitCode> {
@@ -47,7 +47,7 @@ fn main() -> io::Result<ExitCode> {
     rlimit::increase_nofile_limit(u64::MAX)?;
 
     let server = server::start()?;
-    let mut contenders = start(&server.access)?;
+    let mut contenders = start(&server)?;
     for contender in &mut contenders {
         // Whatever is made once is not measured.
         contender.measure(Work::Connections { at_once: 1, count: 5 })?;
@@ -65,7 +65,8 @@ fn main() -> io::Result<ExitCode> {
 }
 
 /// All of them, but for kubectl if there is none to be had.
-fn start(access: &Access) -> io::Result<Vec<Contender>> {
+fn start(server: &Server) -> io::Result<Vec<Contender>> {
+    let access = &server.access;
     let kubectl = kubectl::install();
     if let Err(why) = &kubectl {
         println!("SKIPPED: kubectl cannot be installed, and nothing is compared with it: {why}\n");
@@ -74,6 +75,7 @@ fn start(access: &Access) -> io::Result<Vec<Contender>> {
         (Who::Kubectl, Err(_)) => None,
         (Who::Kubectl, Ok(path)) => Some(kubectl::start(path, access)),
         (Who::KubectlChannel, _) => Some(kubectl::start_ours(access)),
+        (who, _) if who.is_over_tls() => Some(Contender::start_here(who, &server.over_tls)),
         (who, _) => Some(Contender::start_here(who, access)),
     });
     started.collect()
@@ -83,8 +85,8 @@ fn start(access: &Access) -> io::Result<Vec<Contender>> {
 async fn forward(who: Who, access: Access) -> io::Result<()> {
     match who {
         Who::Raw => proxy::run(access).await,
-        Who::Kube => kube_rs::run(access).await,
-        Who::Listen => ours::listen(access).await,
+        Who::Kube | Who::KubeTls => kube_rs::run(access).await,
+        Who::Listen | Who::ListenTls => ours::listen(access).await,
         Who::Connect => ours::connect(access).await,
         Who::Kubectl | Who::KubectlChannel => Err(io::ErrorKind::InvalidInput.into()),
     }

@@ -5,7 +5,7 @@ use std::{
     net::{Ipv4Addr, SocketAddr},
 };
 
-use channel_tokio::{Client, Connection, Endpoint, Forward};
+use channel_tokio::{Client, Connection, Endpoint, Forward, tls::Tls};
 use tokio::io::{AsyncBufReadExt, BufReader};
 
 use crate::{
@@ -38,7 +38,12 @@ pub(crate) async fn connect(access: Access) -> io::Result<()> {
 }
 
 async fn start(access: &Access) -> io::Result<Forward> {
-    let client = Client::new(Endpoint::new(&access.url)?.token(&access.token));
+    let mut endpoint = Endpoint::new(&access.url)?.token(&access.token);
+    if !access.authority.is_empty() {
+        let tls = Tls::new().authorities(access.authority.as_bytes()).map_err(io::Error::other)?;
+        endpoint = endpoint.tls(tls);
+    }
+    let client = Client::new(endpoint);
     Ok(client.port_forward("default", POD).start().await?)
 }
 

@@ -7,7 +7,8 @@ use crate::{
     work::Work,
 };
 
-type Round = Vec<Sample>;
+/// What each took, if it took part.
+type Round = Vec<Option<Sample>>;
 
 pub(crate) struct Report {
     who: Vec<Who>,
@@ -39,14 +40,14 @@ impl Report {
                 }
             };
             println!("\n{title:28} {rate:>9} {:>7} {cost:>11} {:>7}", "× raw", "× raw");
-            for (at, who) in self.who.iter().enumerate() {
+            for (at, who) in self.who.iter().enumerate().filter(|(_, who)| who.does(*work)) {
                 println!(
                     "{:28} {:>9.2} {:>7.2} {:>11.3} {:>7.2}",
                     who.name(),
                     median(rounds, |round| work.rate(round[at])),
-                    median(rounds, |round| work.rate(round[at]) / work.rate(round[0])),
+                    median(rounds, |round| Some(work.rate(round[at])? / work.rate(round[0])?)),
                     median(rounds, |round| work.cost(round[at])),
-                    median(rounds, |round| work.cost(round[at]) / work.cost(round[0])),
+                    median(rounds, |round| Some(work.cost(round[at])? / work.cost(round[0])?)),
                 );
             }
         }
@@ -57,26 +58,30 @@ impl Report {
 
     /// Process beside process: the command with kubectl, and with the others what runs as they do.
     fn judge(&self, work: Work, rounds: &[Round]) -> bool {
-        let bars = match work {
+        let bars: &[_] = match work {
             Work::Download { streams: 1, .. } | Work::Upload { streams: 1, .. } => {
-                [(Who::Listen, Who::Raw, FORWARD.0), (Who::KubectlChannel, Who::Kubectl, FORWARD.1)]
+                &[(Who::Listen, Who::Raw, FORWARD.0), (Who::KubectlChannel, Who::Kubectl, FORWARD.1)]
             }
-            Work::Connections { .. } => {
-                [(Who::Listen, Who::Kube, CONNECTIONS.0), (Who::KubectlChannel, Who::Kubectl, CONNECTIONS.1)]
-            }
+            Work::Connections { .. } => &[
+                (Who::Listen, Who::Kube, CONNECTIONS.0),
+                (Who::ListenTls, Who::KubeTls, CONNECTIONS.0),
+                (Who::KubectlChannel, Who::Kubectl, CONNECTIONS.1),
+            ],
             Work::Download { .. } | Work::Upload { .. } => return true,
         };
         let mut held = true;
-        for (one, other, bar) in bars {
+        for &(one, other, bar) in bars {
             let Some((first, second)) = self.place(one).zip(self.place(other)) else {
                 println!("SKIPPED: {work}: {} beside {}", one.name(), other.name());
                 continue;
             };
             let (verdict, value, what) = if let Work::Connections { .. } = work {
-                let value = median(rounds, |round| work.rate(round[first]) / work.rate(round[second]));
+                let value =
+                    median(rounds, |round| Some(work.rate(round[first])? / work.rate(round[second])?));
                 (Verdict::at_least(value, bar), value, "rate")
             } else {
-                let value = median(rounds, |round| work.cost(round[first]) / work.cost(round[second]));
+                let value =
+                    median(rounds, |round| Some(work.cost(round[first])? / work.cost(round[second])?));
                 (Verdict::at_most(value, bar), value, "CPU")
             };
             held &= verdict == Verdict::Pass;
@@ -93,14 +98,14 @@ impl Report {
 
 impl Work {
     /// GiB, or connections, in a second.
-    fn rate(self, sample: Sample) -> f64 {
-        self.amount() / sample.time.as_secs_f64()
+    fn rate(self, sample: Option<Sample>) -> Option<f64> {
+        Some(self.amount() / sample?.time.as_secs_f64())
     }
 
     /// Seconds of CPU for each GiB, or microseconds for each connection.
-    fn cost(self, sample: Sample) -> f64 {
+    fn cost(self, sample: Option<Sample>) -> Option<f64> {
         let unit = if let Self::Connections { .. } = self { 1e6 } else { 1.0 };
-        sample.cpu.as_secs_f64() * unit / self.amount()
+        Some(sample?.cpu.as_secs_f64() * unit / self.amount())
     }
 
     fn amount(self) -> f64 {
@@ -111,8 +116,8 @@ impl Work {
     }
 }
 
-fn median(rounds: &[Round], of: impl Fn(&Round) -> f64) -> f64 {
-    let mut values: Vec<f64> = rounds.iter().map(of).collect();
+fn median(rounds: &[Round], of: impl Fn(&Round) -> Option<f64>) -> f64 {
+    let mut values: Vec<f64> = rounds.iter().filter_map(of).collect();
     values.sort_unstable_by(f64::total_cmp);
     values[values.len() / 2]
 }

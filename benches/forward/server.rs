@@ -16,18 +16,22 @@ pub(crate) struct Access {
     pub(crate) url: String,
     pub(crate) token: String,
     pub(crate) port: u16,
+    /// Who vouches for the pod, in PEM, where it speaks TLS.
+    pub(crate) authority: String,
 }
 
 impl Access {
     /// As arguments of a process.
-    pub(crate) fn arguments(&self) -> [String; 3] {
-        [self.url.clone(), self.token.clone(), self.port.to_string()]
+    pub(crate) fn arguments(&self) -> [String; 4] {
+        [self.url.clone(), self.token.clone(), self.port.to_string(), self.authority.clone()]
     }
 
     pub(crate) fn parse(arguments: &[String]) -> io::Result<Self> {
-        let [url, token, port, ..] = arguments else { return Err(io::ErrorKind::InvalidInput.into()) };
+        let [url, token, port, authority, ..] = arguments else {
+            return Err(io::ErrorKind::InvalidInput.into());
+        };
         let port = port.parse().map_err(io::Error::other)?;
-        Ok(Self { url: url.clone(), token: token.clone(), port })
+        Ok(Self { url: url.clone(), token: token.clone(), port, authority: authority.clone() })
     }
 
     /// For those who send no token over plain HTTP.
@@ -39,6 +43,7 @@ impl Access {
 /// The server, which goes on until the program ends.
 pub(crate) struct Server {
     pub(crate) access: Access,
+    pub(crate) over_tls: Access,
 }
 
 /// Starts it in a thread of its own.
@@ -46,11 +51,16 @@ pub(crate) fn start() -> io::Result<Server> {
     let (tell, started) = mpsc::channel();
     thread::Builder::new().name("server".into()).spawn(move || -> io::Result<()> {
         crate::runtime()?.block_on(async {
-            let pod = Pod::builder().start().await?;
+            let pods = [Pod::builder().start().await?, Pod::builder().tls().start().await?];
             let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
             let port = listener.local_addr()?.port();
-            let access = Access { url: pod.url(), token: pod.token().to_owned(), port };
-            tell.send(Server { access }).map_err(io::Error::other)?;
+            let [access, over_tls] = pods.each_ref().map(|pod| Access {
+                url: pod.url(),
+                token: pod.token().to_owned(),
+                port,
+                authority: pod.certificate_authority().unwrap_or_default().to_owned(),
+            });
+            tell.send(Server { access, over_tls }).map_err(io::Error::other)?;
             loop {
                 let (stream, _) = listener.accept().await?;
                 stream.set_nodelay(true)?;

@@ -3,6 +3,7 @@
 use std::{io, sync::Arc};
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
+use channel_proto::Limits;
 
 /// The unread data of one stream. The first slice is kept as it came; what comes behind it is copied together, so that many small
 /// slices cannot hold many large read buffers.
@@ -86,17 +87,21 @@ pub(crate) struct Inbounds {
     limit: usize,
     /// How many streams reached it.
     full: usize,
+    /// Unread bytes of all streams, and how many stop everything.
+    total: usize,
+    total_limit: usize,
 }
 
 impl Inbounds {
-    pub(crate) fn new(limit: usize) -> Self {
-        Self { streams: Vec::new(), limit: limit.max(1), full: 0 }
+    pub(crate) fn new(limits: &Limits) -> Self {
+        let (limit, total_limit) = (limits.unread.max(1), limits.unread_in_all.max(1));
+        Self { streams: Vec::new(), limit, full: 0, total: 0, total_limit }
     }
 
-    /// Whether a reader, other than this one, left so much that nothing more may come.
+    /// Whether a reader, other than this one, left so much that nothing more may come; or all of them together.
     pub(crate) fn is_full(&self, except: Option<usize>) -> bool {
         let excepted = except.is_some_and(|index| self.len(index) >= self.limit);
-        self.full > usize::from(excepted)
+        self.full > usize::from(excepted) || self.total >= self.total_limit
     }
 
     /// Unread bytes of a stream.
@@ -110,8 +115,10 @@ impl Inbounds {
         }
         let stream = &mut self.streams[index];
         self.full -= usize::from(stream.len() >= self.limit);
+        self.total -= stream.len();
         let result = act(stream);
         self.full += usize::from(stream.len() >= self.limit);
+        self.total += stream.len();
         result
     }
 
@@ -136,9 +143,13 @@ impl Inbounds {
         self.with(index, Inbound::discard);
     }
 
-    /// The streams whose unread data reached the limit.
+    /// Those that hold up the others: the streams whose unread data reached the limit, or where it is all of them, the one with the most.
     pub(crate) fn full(&self) -> Vec<usize> {
-        (0..self.streams.len()).filter(|&index| self.len(index) >= self.limit).collect()
+        let streams = 0..self.streams.len();
+        if self.full == 0 {
+            return streams.max_by_key(|&index| self.len(index)).into_iter().collect();
+        }
+        streams.filter(|&index| self.len(index) >= self.limit).collect()
     }
 
     /// A stream fails, and what came for it is dropped.
@@ -167,5 +178,45 @@ impl Inbounds {
             Some(InboundEnd::Failed(kind, why)) => Err(io::Error::new(*kind, &**why)),
             _ => Ok(()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn inbounds() -> Inbounds {
+        let mut limits = Limits::default();
+        (limits.unread, limits.unread_in_all) = (100, 250);
+        Inbounds::new(&limits)
+    }
+
+    #[test]
+    fn one_stream_that_is_full_stops_all_but_its_own_reader() {
+        let mut inbounds = inbounds();
+        inbounds.push(3, Bytes::from_static(&[7; 100]));
+        assert!(inbounds.is_full(None) && inbounds.is_full(Some(0)) && !inbounds.is_full(Some(3)));
+        assert_eq!(inbounds.full(), [3]);
+        inbounds.with(3, |stream| stream.copy_to(&mut Vec::new()));
+        assert!(!inbounds.is_full(None));
+    }
+
+    #[test]
+    fn streams_that_are_not_full_stop_all_when_they_are_many() {
+        let mut inbounds = inbounds();
+        for (index, len) in [(0, 80), (1, 90), (2, 70)] {
+            assert!(!inbounds.is_full(None));
+            inbounds.push(index, Bytes::from(vec![7; len]));
+        }
+        inbounds.push(2, Bytes::from_static(&[7; 9]));
+        assert!(!inbounds.is_full(None));
+        inbounds.push(2, Bytes::from_static(&[7; 1]));
+        assert!(inbounds.is_full(None) && inbounds.is_full(Some(5)));
+        assert_eq!(inbounds.full(), [1], "the one with the most");
+        inbounds.give_up(1, io::ErrorKind::ConnectionReset, "slow");
+        assert!(!inbounds.is_full(None));
+        inbounds.forget(0);
+        inbounds.discard(2);
+        assert_eq!(inbounds.total, 0);
     }
 }

@@ -13,6 +13,8 @@ use std::{
     task::{Wake, Waker},
 };
 
+use crate::watchers::Watchers;
+
 /// The tasks that wait. Halves come to wait under the session's lock alone.
 #[derive(Default)]
 pub(crate) struct Interest {
@@ -26,7 +28,7 @@ pub(crate) struct Interest {
 #[derive(Default)]
 struct Others {
     /// Those who wait for the end, or for a terminal size.
-    watchers: Vec<Waker>,
+    watchers: Watchers,
     background: Option<Waker>,
 }
 
@@ -70,12 +72,9 @@ impl Interest {
         drop(slots.take(index));
     }
 
-    /// Waits for the end of the session, or for anything else that is told to all.
-    pub(crate) fn watch(&self, waker: &Waker) {
-        let mut others = self.lock();
-        if !others.watchers.iter().any(|known| known.will_wake(waker)) {
-            others.watchers.push(waker.clone());
-        }
+    /// Somebody who will wait for the end of the session, or for anything else that is told to all.
+    pub(crate) fn watch(&self) -> Watch<'_> {
+        Watch { interest: self, number: self.lock().watchers.number() }
     }
 
     pub(crate) fn wait_in_background(&self, waker: &Waker) {
@@ -120,7 +119,7 @@ impl Interest {
     }
 
     pub(crate) fn wake_watchers(&self) {
-        let watchers = mem::take(&mut self.lock().watchers);
+        let watchers = self.lock().watchers.take();
         wake(watchers);
     }
 
@@ -144,6 +143,26 @@ impl Interest {
 
     fn lock(&self) -> MutexGuard<'_, Others> {
         self.others.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Somebody who waits for what is told to all.
+pub(crate) struct Watch<'a> {
+    interest: &'a Interest,
+    number: u64,
+}
+
+impl Watch<'_> {
+    pub(crate) fn wait(&self, waker: &Waker) {
+        let before = self.interest.lock().watchers.wait(self.number, waker);
+        drop(before);
+    }
+}
+
+impl Drop for Watch<'_> {
+    fn drop(&mut self) {
+        let waker = self.interest.lock().watchers.remove(self.number);
+        drop(waker);
     }
 }
 

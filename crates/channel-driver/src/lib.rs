@@ -40,6 +40,7 @@ mod state;
 #[cfg(feature = "tls")]
 pub mod tls;
 mod trace;
+mod watchers;
 
 #[doc(hidden)]
 pub use channel_proto as proto;

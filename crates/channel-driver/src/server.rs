@@ -1,6 +1,6 @@
 //! The server's side: a request, a decision, a session.
 
-use std::{fmt, future::poll_fn, io, sync::Arc};
+use std::{fmt, io, sync::Arc};
 
 use bytes::{Bytes, BytesMut};
 use channel_proto::{
@@ -228,7 +228,7 @@ impl ServerSession {
 
     /// Waits for the terminal's next size; `None` at the end of the session. Sizes that came in between are passed over.
     pub async fn size(&self) -> Option<TerminalSize> {
-        poll_fn(|cx| self.handle.shared.poll_size(cx)).await
+        self.handle.shared.size().await
     }
 
     /// Waits until the client is gone, and tells its close frame, if it sent one.
@@ -236,7 +236,7 @@ impl ServerSession {
     /// # Errors
     /// The client broke the protocol or went silent, or the connection failed in another way than being cut.
     pub async fn ended(&self) -> Result<Option<CloseReason>, Error> {
-        poll_fn(|cx| self.handle.shared.poll_ended(cx)).await
+        self.handle.shared.ended().await
     }
 
     /// Sends the status, closes, and waits until the client closed as well (for [`linger`](SessionConfig::linger) at most), so that nothing of
@@ -247,7 +247,7 @@ impl ServerSession {
     pub async fn finish(mut self, outcome: &Outcome) -> Result<(), Error> {
         (self.stdin, self.stdout, self.stderr) = (None, None, None);
         self.handle.shared.command(|session, now| session.finish(now, outcome));
-        poll_fn(|cx| self.handle.shared.poll_closed(cx)).await.map(|_| ())
+        self.handle.shared.closed().await.map(|_| ())
     }
 }
 

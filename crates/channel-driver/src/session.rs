@@ -137,7 +137,7 @@ impl Session {
     /// # Errors
     /// The peer broke the protocol or went silent, or the connection failed in another way than being cut.
     pub async fn outcome(&self) -> Result<Outcome, Error> {
-        poll_fn(|cx| self.handle.shared.poll_ended(cx)).await
+        self.handle.shared.ended().await
     }
 
     /// Ends stdin where that is possible, drops the outputs that were not taken out of the session, and waits for its end.

@@ -2,6 +2,7 @@
 
 use std::{
     collections::VecDeque,
+    future::poll_fn,
     io,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     task::{Context, Poll},
@@ -179,6 +180,24 @@ impl<M: Machine> Shared<M> {
         self.lock().check_writable(index)
     }
 
+    /// Waits until `act` says that what the writer of a stream waits for is so, or that stream fails.
+    pub(crate) fn poll_until(
+        &self,
+        cx: &mut Context<'_>,
+        index: usize,
+        act: impl FnOnce(&mut M) -> bool,
+    ) -> Poll<io::Result<()>> {
+        let mut state = self.lock();
+        state.interest.wait(Half::Writer(index), cx.waker());
+        state.pump();
+        if act(&mut state.machine) {
+            state.interest.done(Half::Writer(index));
+            return Poll::Ready(state.check_writable(index));
+        }
+        state.check_writable(index)?;
+        Poll::Pending
+    }
+
     /// Waits until everything queued so far was given to the socket.
     pub(crate) fn poll_flush(&self, cx: &mut Context<'_>, index: usize) -> Poll<io::Result<()>> {
         let mut state = self.lock();
@@ -222,47 +241,36 @@ impl<M: Machine> Shared<M> {
         state.after();
     }
 
-    /// The end of the session, once it came. Reads what is there to read, as far as the readers allow.
-    pub(crate) fn poll_ended(&self, cx: &mut Context<'_>) -> Poll<Result<M::Ended, Error>> {
-        let mut state = self.lock();
-        state.interest.watch(cx.waker());
-        state.pump();
-        state.ended.clone().map_or(Poll::Pending, Poll::Ready)
+    /// The end of the session. Reads what is there to read, as far as the readers allow.
+    pub(crate) async fn ended(&self) -> Result<M::Ended, Error> {
+        self.watch(|state| state.ended.clone()).await
     }
 
     /// The end of the session and of the connection under it: everything was written.
-    pub(crate) fn poll_closed(&self, cx: &mut Context<'_>) -> Poll<Result<M::Ended, Error>> {
-        let mut state = self.lock();
-        state.interest.watch(cx.waker());
-        state.pump();
-        match &state.ended {
-            Some(ended) if state.is_over() => Poll::Ready(ended.clone()),
-            _ => Poll::Pending,
-        }
+    pub(crate) async fn closed(&self) -> Result<M::Ended, Error> {
+        self.watch(|state| state.ended.clone().filter(|_| state.is_over())).await
     }
 
     /// The terminal's newest size, if it changed since it was last asked for; `None` at the end of the session.
-    pub(crate) fn poll_size(&self, cx: &mut Context<'_>) -> Poll<Option<TerminalSize>> {
-        let mut state = self.lock();
-        state.interest.watch(cx.waker());
-        state.pump();
-        match state.size.take() {
-            Some(size) => Poll::Ready(Some(size)),
-            None if state.ended.is_some() => Poll::Ready(None),
-            None => Poll::Pending,
-        }
+    pub(crate) async fn size(&self) -> Option<TerminalSize> {
+        self.watch(|state| state.until_end(|state| state.size.take())).await
     }
 
     /// The next connection that the peer asks for, with its port; `None` at the end of the session.
-    pub(crate) fn poll_connect(&self, cx: &mut Context<'_>) -> Poll<Option<(usize, u16)>> {
-        let mut state = self.lock();
-        state.interest.watch(cx.waker());
-        state.pump();
-        match state.take_connect() {
-            Some(connect) => Poll::Ready(Some(connect)),
-            None if state.ended.is_some() => Poll::Ready(None),
-            None => Poll::Pending,
-        }
+    pub(crate) async fn connect(&self) -> Option<(usize, u16)> {
+        self.watch(|state| state.until_end(State::take_connect)).await
+    }
+
+    /// Drives the session until `done` gives something.
+    async fn watch<T>(&self, mut done: impl FnMut(&mut State<M>) -> Option<T>) -> T {
+        let watch = self.interest.watch();
+        poll_fn(|cx| {
+            let mut state = self.lock();
+            watch.wait(cx.waker());
+            state.pump();
+            done(&mut state).map_or(Poll::Pending, Poll::Ready)
+        })
+        .await
     }
 
     /// Refuses the connections that the peer asks for from now on, and those that wait.

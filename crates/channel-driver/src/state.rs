@@ -1,5 +1,7 @@
 //! The state that the halves of a session and its background task share: the machine, the socket, and what was read and not taken.
 
+mod ends;
+
 use std::{
     collections::VecDeque,
     io,
@@ -9,7 +11,9 @@ use std::{
 };
 
 use bytes::BytesMut;
-use channel_proto::{Limits, Reading, TerminalSize, WriteError};
+use channel_proto::{Limits, Reading, TerminalSize};
+
+pub(crate) use ends::broken;
 
 use crate::{
     Error,
@@ -80,7 +84,7 @@ impl<M: Machine> State<M> {
             machine,
             socket: Socket::new(transport, input, interest),
             interest: interest.clone(),
-            inbound: Inbounds::new(limits.unread),
+            inbound: Inbounds::new(limits),
             reading: Reading::Active,
             paused_since: None,
             patience: None,
@@ -267,6 +271,14 @@ impl<M: Machine> State<M> {
         self.leaving == Leaving::Yes || self.ended.is_some()
     }
 
+    /// What `take` gives; within that, nothing at the end of the session.
+    pub(crate) fn until_end<T>(&mut self, take: impl FnOnce(&mut Self) -> Option<T>) -> Option<Option<T>> {
+        match take(self) {
+            None if self.ended.is_none() => None,
+            taken => Some(taken),
+        }
+    }
+
     /// The next connection that the peer asks for, with its port.
     pub(crate) fn take_connect(&mut self) -> Option<(usize, u16)> {
         self.connects.as_mut()?.pop_front()
@@ -379,40 +391,4 @@ impl<M: Machine> State<M> {
     pub(crate) fn has_unsent(&mut self) -> bool {
         !self.machine.is_drained()
     }
-
-    /// How reading a stream ends, if it has.
-    pub(crate) fn read_end(&mut self, index: usize) -> Option<io::Result<()>> {
-        if let Some(end) = self.inbound.end_of(index) {
-            return Some(end);
-        }
-        Some(match self.ended.as_ref()? {
-            Err(error) => Err(error.clone().into()),
-            Ok(ended) => self.machine.read_end(index, ended),
-        })
-    }
-
-    /// Whether all that was written was given to the socket, nothing being pending. That the session ended since then is no failure of that.
-    pub(crate) fn check_flushed(&mut self, index: usize) -> io::Result<()> {
-        self.inbound.failure_of(index)?;
-        let lost = self.socket.is_broken() || self.has_unsent();
-        match &self.ended {
-            Some(Err(error)) => Err(error.clone().into()),
-            _ if lost => Err(broken(WriteError::Ended)),
-            _ => Ok(()),
-        }
-    }
-
-    pub(crate) fn check_writable(&self, index: usize) -> io::Result<()> {
-        self.inbound.failure_of(index)?;
-        match &self.ended {
-            Some(Err(error)) => Err(error.clone().into()),
-            Some(Ok(_)) => Err(broken(WriteError::Ended)),
-            None if self.socket.is_broken() => Err(broken(WriteError::Ended)),
-            None => Ok(()),
-        }
-    }
-}
-
-pub(crate) fn broken(error: WriteError) -> io::Error {
-    io::Error::new(io::ErrorKind::BrokenPipe, error)
 }

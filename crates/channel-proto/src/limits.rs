@@ -29,6 +29,8 @@ pub struct Limits {
     /// Bytes of one output (stdout, stderr) that an adapter keeps for a reader who does not read, before it stops
     /// reading the socket. 128 KiB.
     pub unread: usize,
+    /// The same of all streams of one connection together. 4 MiB: less than half of what a hundred slow readers might be kept, each by itself.
+    pub unread_in_all: usize,
     /// Bytes of an incoming SPDY control frame, its compressed header block included. 64 KiB: the longest recorded has 70.
     pub spdy_frame: usize,
     /// Bytes of an incoming SPDY header block once it is inflated; inflating stops there. 64 KiB: real blocks are
@@ -61,6 +63,7 @@ impl Default for Limits {
             transmit: 128 << 10,
             outgoing_message: 32 << 10,
             unread: 128 << 10,
+            unread_in_all: 4 << 20,
             spdy_frame: 64 << 10,
             spdy_header_block: 64 << 10,
             spdy_headers: 128,

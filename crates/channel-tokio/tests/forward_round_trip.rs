@@ -4,10 +4,14 @@
 
 mod support;
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::{
+    net::{Ipv4Addr, SocketAddr},
+    pin::pin,
+    time::Duration,
+};
 
 use channel_pod::Pod;
-use channel_tokio::{Client, Endpoint, Forward};
+use channel_tokio::{Client, Endpoint, Forward, PortForward};
 use support::bounded;
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
@@ -35,6 +39,10 @@ struct Gated {
 
 impl Gated {
     async fn start() -> Self {
+        Self::start_with(|request| request).await
+    }
+
+    async fn start_with(set: impl FnOnce(PortForward) -> PortForward) -> Self {
         let pod = Pod::builder().start().await.expect("a free port");
         let (gate, opened) = watch::channel(Open::Both);
         let relay = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("a free port");
@@ -49,7 +57,7 @@ impl Gated {
             }
         });
         let client = Client::new(Endpoint::new(&url).expect("a URL").token(pod.token()));
-        let forward = client.port_forward("default", "embedded").start().await.expect("a pod");
+        let forward = set(client.port_forward("default", "embedded")).start().await.expect("a pod");
         Self { _pod: pod, forward, gate }
     }
 }
@@ -125,6 +133,25 @@ async fn the_first_byte_through_a_local_port_is_back_after_one_round_trip() {
             let connect = async { TcpStream::connect(listener.address()).await.unwrap() };
             one_round_trip(&gated.gate, &mut came, connect).await;
         }
+    })
+    .await;
+}
+
+// Holds PFW-9.
+#[tokio::test]
+async fn a_connection_that_is_to_be_accepted_first_waits_for_that() {
+    bounded(async {
+        let gated = Gated::start_with(PortForward::wait_until_accepted).await;
+        let (port, mut came) = port().await;
+        gated.gate.send_replace(Open::ToPod);
+        let mut connect = pin!(gated.forward.connect(port));
+        let early = tokio::time::timeout(Duration::from_millis(200), &mut connect).await;
+        assert!(early.is_err(), "nothing came back yet");
+        gated.gate.send_replace(Open::Both);
+        one_round_trip(&gated.gate, &mut came, async { connect.await.unwrap() }).await;
+        // Of one that cannot be had, the pod says so behind that it was accepted.
+        let mut refused = gated.forward.connect(1).await.unwrap();
+        assert!(refused.read_u8().await.unwrap_err().to_string().contains("connection refused"));
     })
     .await;
 }

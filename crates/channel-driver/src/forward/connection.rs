@@ -2,7 +2,9 @@
 
 use std::{
     collections::VecDeque,
-    fmt, io,
+    fmt,
+    future::poll_fn,
+    io,
     sync::Arc,
     task::{Context, Poll},
 };
@@ -106,6 +108,12 @@ impl Connection {
     /// As [`poll_write`](Self::poll_write).
     pub fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.writer.poll_flush(cx)
+    }
+
+    /// Waits until the other end has accepted the connection.
+    pub(super) async fn accepted(&self) -> io::Result<()> {
+        let (shared, id) = (&self.place.handle.shared, self.place.id);
+        poll_fn(|cx| shared.poll_until(cx, id.index(), |machine| machine.await_accept(id))).await
     }
 
     /// Ends our half, without waiting until that was given to the socket.

@@ -34,7 +34,11 @@ impl<R: Runtime<Timer: Unpin>> Forward<R> {
     /// The forward's own connection was lost and cannot be opened anew, or carries as many connections as it may. Over channels there is
     /// connections to the [ports](PortForward::ports) alone, and [`Error::Forward`] for any other.
     pub async fn connect(&self, port: u16) -> Result<Connection, Error> {
-        self.pool.connect(port).await
+        let connection = self.pool.connect(port).await?;
+        if self.pool.settings.first_byte == FirstByte::WhenAccepted {
+            connection.accepted().await?;
+        }
+        Ok(connection)
     }
 
     /// The subprotocol that was negotiated: `Tunnel`, `PortForward` (over SPDY), or that of channels. It may be another when the connection to the pod was
@@ -73,6 +77,13 @@ impl<R> fmt::Debug for Forward<R> {
 
 pub(crate) use pool::{Pod, Settings};
 
+/// When the first data of a connection may be sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum FirstByte {
+    AtOnce,
+    WhenAccepted,
+}
+
 /// A port-forward that is about to start.
 #[must_use = "nothing is forwarded before it is started"]
 pub struct PortForward<R> {
@@ -91,6 +102,14 @@ impl<R: Runtime<Timer: Unpin>> PortForward<R> {
     /// nor SPDY as it is spoken has windows, so that there is no third way.
     pub fn reset_slow_readers(mut self, after: Duration) -> Self {
         self.settings.patience = Some(after);
+        self
+    }
+
+    /// Has [`connect`](Forward::connect) wait until the server has accepted a connection, for a server that does not take data before that, or to know
+    /// that it is still there: one more round trip for each. The real servers accept before they dial the port, and so do not tell that somebody
+    /// listens there. Over channels there is nothing to wait for.
+    pub fn wait_until_accepted(mut self) -> Self {
+        self.settings.first_byte = FirstByte::WhenAccepted;
         self
     }
 

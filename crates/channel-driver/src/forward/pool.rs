@@ -15,7 +15,7 @@ use channel_proto::{
     upgrade::Fallback,
 };
 
-use super::Connection;
+use super::{Connection, FirstByte};
 use crate::{
     Error,
     background::Background,
@@ -35,6 +35,7 @@ pub(crate) struct Settings<R> {
     pub(crate) plan: Plan,
     pub(super) spread: usize,
     pub(super) patience: Option<Duration>,
+    pub(super) first_byte: FirstByte,
 }
 
 /// The pod of a forward.
@@ -46,7 +47,7 @@ pub(crate) enum Pod {
 }
 
 pub(super) struct Pool<R> {
-    settings: Settings<R>,
+    pub(super) settings: Settings<R>,
     links: Mutex<Vec<Arc<Link>>>,
     next: AtomicUsize,
     /// Of the connection that was opened last.
@@ -117,7 +118,15 @@ impl<R: Runtime<Timer: Unpin>> Pool<R> {
 
 impl<R: Runtime<Timer: Unpin>> Settings<R> {
     pub(crate) fn new(client: Client<R>, pod: Pod) -> Self {
-        Self { client, pod, ports: Vec::new(), plan: Plan::default(), spread: 1, patience: None }
+        Self {
+            client,
+            pod,
+            ports: Vec::new(),
+            plan: Plan::default(),
+            spread: 1,
+            patience: None,
+            first_byte: FirstByte::AtOnce,
+        }
     }
 
     fn check(&self) -> Result<(), Error> {
@@ -189,7 +198,7 @@ impl Link {
 
     /// Waits until it is lost, and tells how.
     pub(super) async fn lost(&self) -> String {
-        match std::future::poll_fn(|cx| self.handle.shared.poll_ended(cx)).await {
+        match self.handle.shared.ended().await {
             Ok(Some(close)) => close.to_string(),
             Ok(None) => "the connection ended".to_owned(),
             Err(error) => error.to_string(),

@@ -1,6 +1,6 @@
 //! The server's side of a port-forward.
 
-use std::{fmt, future::poll_fn};
+use std::fmt;
 
 use bytes::BytesMut;
 use channel_proto::{
@@ -50,7 +50,7 @@ impl ForwardServer {
     /// The next connection that the client wants; `None` once the forward is over.
     pub async fn accept(&self) -> Option<PendingConnection> {
         let shared = &self.handle.shared;
-        let (index, port) = poll_fn(|cx| shared.poll_connect(cx)).await?;
+        let (index, port) = shared.connect().await?;
         Some(PendingConnection {
             port,
             id: ConnectionId::from_index(index),

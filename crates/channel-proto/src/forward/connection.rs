@@ -81,6 +81,8 @@ pub(super) enum ErrorStream {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Reply {
     Awaited,
+    /// And nothing may be written before.
+    AwaitedByWriter,
     Came,
 }
 

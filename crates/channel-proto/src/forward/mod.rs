@@ -299,6 +299,13 @@ impl Forward {
         with!(column = &mut self.column, column.connect(port, &mut self.events))
     }
 
+    /// Client: tells whether the peer has accepted a connection. If not, writes are [`Blocked`](ForwardError::Blocked) until it has, and a
+    /// [`Writable`](ForwardEvent::Writable) tells of that. The real servers accept before they dial the port, and over channels there is nothing to
+    /// accept.
+    pub fn await_accept(&mut self, id: ConnectionId) -> bool {
+        with!(column = &mut self.column, column.await_reply(id))
+    }
+
     /// Sends the front of `data` on a connection, and tells how many bytes it took.
     ///
     /// # Errors

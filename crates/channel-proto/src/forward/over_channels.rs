@@ -370,6 +370,11 @@ impl OverChannels {
         self.send(error_channel(id.index()), &why.as_bytes()[..end]);
     }
 
+    /// Ports come with the upgrade, which was accepted.
+    pub(super) fn await_reply(&self, _: ConnectionId) -> bool {
+        true
+    }
+
     /// Ports come with the upgrade: there are no more.
     pub(super) fn is_going_away(&self) -> bool {
         false

@@ -109,6 +109,10 @@ impl OverSpdy {
         self.streams.connect(port, &mut self.wire.spdy)
     }
 
+    pub(super) fn await_reply(&mut self, id: ConnectionId) -> bool {
+        self.streams.await_reply(id)
+    }
+
     pub(super) fn write(&mut self, id: ConnectionId, data: &[u8]) -> Result<usize, ForwardError> {
         self.streams.write(id, |stream| self.wire.spdy.send(stream, data))
     }

@@ -253,18 +253,37 @@ impl Streams {
         send: impl FnOnce(StreamId) -> Result<T, StreamError>,
     ) -> Result<T, ForwardError> {
         let Some(connection) = self.get(id) else { return Err(ForwardError::Gone) };
-        match send(connection.data) {
+        let sent = match connection.reply {
+            Reply::AwaitedByWriter => Err(StreamError::Blocked),
+            Reply::Awaited | Reply::Came => send(connection.data),
+        };
+        match sent {
             Ok(sent) => Ok(sent),
             Err(StreamError::Blocked) => {
-                if connection.writer == Writer::Free {
-                    connection.writer = Writer::Blocked;
-                    self.blocked.push_back(id);
-                }
+                self.block(id);
                 Err(ForwardError::Blocked)
             }
             Err(StreamError::Finished) => Err(ForwardError::Finished),
             Err(_) => Err(ForwardError::Gone),
         }
+    }
+
+    fn block(&mut self, id: ConnectionId) {
+        if let Some(connection) = self.get(id).filter(|connection| connection.writer == Writer::Free) {
+            connection.writer = Writer::Blocked;
+            self.blocked.push_back(id);
+        }
+    }
+
+    /// Client: nothing is to be written before the peer has accepted the connection, unless it has. Whether it has.
+    pub(super) fn await_reply(&mut self, id: ConnectionId) -> bool {
+        let Some(connection) = self.get(id) else { return true };
+        if connection.reply == Reply::Came {
+            return true;
+        }
+        connection.reply = Reply::AwaitedByWriter;
+        self.block(id);
+        false
     }
 
     /// A connection that waited for room and has it now. Each is looked at once, in turn, so that none is passed over for ever.
@@ -280,7 +299,7 @@ impl Streams {
                 connection.writer = Writer::Free;
                 continue;
             }
-            if room == 0 || queued > room {
+            if room == 0 || queued > room || connection.reply == Reply::AwaitedByWriter {
                 self.blocked.push_back(id);
                 continue;
             }

@@ -7,7 +7,9 @@ use std::{
     io,
     marker::PhantomData,
     net::SocketAddr,
-    sync::Mutex,
+    pin::pin,
+    sync::{Arc, Mutex},
+    task::{Context, Wake, Waker},
     time::{Duration, Instant},
 };
 
@@ -259,6 +261,27 @@ async fn a_ping_is_answered_at_once_though_only_a_reader_waits<F: Flavour>() {
     assert_eq!(pong[..2], [0x8a, 0x80]);
     drop((far, client));
     assert!(reading.await.is_err());
+}
+
+/// Wakes nobody.
+struct Nobody;
+
+impl Wake for Nobody {
+    fn wake(self: Arc<Self>) {}
+}
+
+#[behaviour]
+async fn a_cancelled_wait_for_the_end_leaves_nothing<F: Flavour>() {
+    let (client, server) = pair::<F>(64);
+    let nobody = Arc::new(Nobody);
+    for _ in 0..3 {
+        let waker = Waker::from(nobody.clone());
+        let cx = &mut Context::from_waker(&waker);
+        assert!(pin!(client.outcome()).poll(cx).is_pending());
+        assert!(pin!(server.ended()).poll(cx).is_pending());
+        assert!(pin!(server.size()).poll(cx).is_pending());
+    }
+    assert_eq!(Arc::strong_count(&nobody), 1);
 }
 
 #[behaviour]

@@ -118,7 +118,7 @@ impl Streams {
     /// Client: the peer took no streams beyond this one, and those that it did not accept it never will.
     pub(super) fn give_up_beyond(&mut self, last: u32, now: Instant, spdy: &mut Spdy, out: &mut Events) {
         let lost = |connection: &Connection| {
-            connection.data.get() > last && connection.reply == Reply::Awaited && self.role == Role::Client
+            connection.data.get() > last && connection.reply != Reply::Came && self.role == Role::Client
         };
         let lost: Vec<_> = (0..)
             .zip(&self.connections)
