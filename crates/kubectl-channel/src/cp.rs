@@ -1,10 +1,13 @@
 //! cp: files and directories to a pod and from one, as a tar archive through exec. What did not come whole is an error.
 
+mod directories;
 mod download;
 mod location;
 mod pack;
+mod part;
 mod pipe;
 mod progress;
+mod refused;
 mod remote;
 mod safe_path;
 mod unpack;

@@ -49,6 +49,11 @@ pub(crate) enum Command {
         kubectl-channel port-forward --url URL [OPTIONS] [LOCAL:]REMOTE...")]
     PortForward(PortForwardFlags),
     /// Copy a file or a directory to a pod, or from one.
+    ///
+    /// It needs tar in the container; to copy there, also test, mv, cp and rm. A file gets its name only when it is whole, and takes it
+    /// from what was there before. If tar fails, for a file that changes while it reads it, too, or the connection is lost, that is an error: a
+    /// single file is not there then, nor is anything of what goes to a pod under a new name. Of a directory from a pod, the files that came
+    /// before the last one are in their places, and the error says how many.
     #[command(after_long_help = exit::HELP)]
     Cp(CpFlags),
     /// Be a pod: serve exec, attach and port-forward on this machine, to kubectl and to others.

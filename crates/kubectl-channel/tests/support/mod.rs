@@ -3,6 +3,8 @@
 // Each test file uses a part of it, and what fails here fails a test.
 #![allow(dead_code, clippy::unwrap_used)]
 
+pub(crate) mod copies;
+
 use std::{
     ffi::OsString,
     fs::{self, Permissions},
