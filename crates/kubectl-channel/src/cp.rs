@@ -56,7 +56,7 @@ async fn remote(flags: &CpFlags, namespace: Option<String>, pod: &str) -> Result
         true => Target::embedded(&flags.connection).await?,
         false => {
             let (server, connection, name) = (&flags.server, &flags.connection, Name::pod(pod));
-            Target::with_ports(server, connection, namespace, &name, &[]).await?.0
+            Target::with_ports(server, connection, namespace, &name, &[], None).await?.0
         }
     };
     let plan = Plan::of(&flags.connection.upgrade, Service::RemoteCommand)?;
