@@ -199,17 +199,50 @@ fn before_v5_nothing_can_be_copied_to_a_pod() {
     assert_silent_success(&cp(&there("file"), &place.local("copy")));
 }
 
+/// Of one drawing: bytes so far, what behind them is said of all, and of what. `██░ 1.50 MiB/8.00 MiB 9.00 MiB/s name`, or without all of them.
+fn drawn(frame: &str) -> Option<(f64, String, String)> {
+    let words: Vec<_> = frame.split_whitespace().collect();
+    let [_, number, unit, .., speed, name] = words[..] else { return None };
+    if name.ends_with("B/s") {
+        // Nothing has come yet.
+        return None;
+    }
+    assert!(speed.ends_with("B/s"), "{frame:?}");
+    let (unit, total) = unit.split_once('/').unwrap_or((unit, ""));
+    let factor = match unit {
+        "B" => 1.0,
+        "KiB" => 1024.0,
+        "MiB" => 1024.0 * 1024.0,
+        other => panic!("{other:?} in {frame:?}"),
+    };
+    let total = words.get(3).filter(|_| !total.is_empty()).map(|unit| format!("{total} {unit}"));
+    Some((number.parse::<f64>().unwrap() * factor, total.unwrap_or_default(), name.to_owned()))
+}
+
 #[test]
 fn progress_is_for_terminals() {
+    const SIZE: f64 = 8.0 * 1024.0 * 1024.0;
     let place = Place::new();
     fs::write(place.path("file"), vec![b'x'; 8 << 20]).unwrap();
-    for (from, to) in [(place.local("file"), place.pod("copy")), (place.pod("file"), place.local("copy"))] {
+    let (file, copy) = (place.local("file"), place.local("copy"));
+    for (from, to, total, name) in
+        [(&file, &place.pod("copy"), "8.00 MiB", &file), (&place.pod("file"), &copy, "", &copy)]
+    {
         let (pty, pts) = open().unwrap();
-        pty.resize(pty_process::Size::new(24, 80)).unwrap();
-        let mut command = Command::new(PROGRAM).args(["cp", "--embedded", &from, &to]);
-        let mut child = command.spawn_borrowed(&pts).unwrap();
-        let mut screen = Lines::of(File::from(pty.as_fd().try_clone_to_owned().unwrap()));
-        screen.expect("B/s");
+        pty.resize(pty_process::Size::new(24, 200)).unwrap();
+        let mut child = Command::new(PROGRAM).args(["cp", "--embedded", from, to]).spawn(pts).unwrap();
+        let screen = Lines::of(File::from(pty.as_fd().try_clone_to_owned().unwrap()));
         assert!(wait(&mut child).success());
+        let screen = screen.rest();
+        let frames: Vec<_> = screen.split('\r').filter_map(drawn).collect();
+        assert!(frames.iter().all(|frame| frame.1 == total && frame.2 == *name), "{frames:?}");
+        // It grows, is seen on its way, and never passes the end.
+        assert!(frames.is_sorted_by(|one, next| one.0 <= next.0), "{frames:?}");
+        assert!(frames.iter().any(|frame| 0.0 < frame.0 && frame.0 < SIZE), "{frames:?}");
+        assert!(frames.iter().all(|frame| frame.0 <= SIZE), "{frames:?}");
+        // The line is empty again.
+        assert!(screen.ends_with("\r\u{1b}[2K"), "{screen:?}");
     }
+    let nowhere = place.cp(&file, &place.pod("copy"));
+    assert_silent_success(&nowhere);
 }

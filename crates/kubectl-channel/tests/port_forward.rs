@@ -152,7 +152,7 @@ fn ports_of_this_machine_until_a_signal() {
     }
 }
 
-/// Whether there is an ::1. Where none is, what needs it is left out, and said to be; CI demands it by this variable.
+/// Whether there is an ::1. Where none is, what needs it is left out, and said to be; who relies on it demands it by this variable.
 fn has_ipv6() -> bool {
     const DEMANDED: &str = "KUBECTL_CHANNEL_TEST_IPV6";
     let found = TcpListener::bind((Ipv6Addr::LOCALHOST, 0));

@@ -161,7 +161,7 @@ impl Unpacking<'_> {
         self.done.settle()?;
         self.done.directories.leave_for(&below)?;
         let place = self.to.place(&below)?;
-        self.progress.name(&below);
+        self.progress.name(&place);
         let made = match kind {
             EntryType::Regular | EntryType::Continuous => self.file(&mut entry, &place),
             EntryType::Directory => self.directory(entry.header(), &below, &place),

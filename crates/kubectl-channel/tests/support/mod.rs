@@ -125,6 +125,18 @@ impl Lines {
             }
         }
     }
+
+    /// All that comes until nobody prints any more.
+    pub(crate) fn rest(self) -> String {
+        let Self(receiver, mut all) = self;
+        loop {
+            match receiver.recv_timeout(PATIENCE) {
+                Ok(data) => all.extend(data),
+                Err(mpsc::RecvTimeoutError::Disconnected) => return text(&all),
+                Err(mpsc::RecvTimeoutError::Timeout) => panic!("no end, but {:?}", text(&all)),
+            }
+        }
+    }
 }
 
 /// `serve`, in a process of its own; without TLS unless it is [started](Self::with_tls) with it.
