@@ -222,8 +222,10 @@ fn a_cut_connection_is_no_success() {
 
 #[test]
 fn a_signal_leaves_nothing_behind() {
-    stopped("websocket", |_, child| {
-        signal(child, "-INT");
-        Some(2)
-    });
+    for transport in TRANSPORTS {
+        stopped(transport, |_, child| {
+            signal(child, "-INT");
+            Some(2)
+        });
+    }
 }
