@@ -1,10 +1,13 @@
 //! cp: files and directories to a pod and from one, as a tar archive through exec. What did not come whole is an error.
 
+mod directories;
 mod download;
 mod location;
 mod pack;
+mod part;
 mod pipe;
 mod progress;
+mod refused;
 mod remote;
 mod safe_path;
 mod unpack;
@@ -53,7 +56,7 @@ async fn remote(flags: &CpFlags, namespace: Option<String>, pod: &str) -> Result
         true => Target::embedded(&flags.connection).await?,
         false => {
             let (server, connection, name) = (&flags.server, &flags.connection, Name::pod(pod));
-            Target::with_ports(server, connection, namespace, &name, &[]).await?.0
+            Target::with_ports(server, connection, namespace, &name, &[], None).await?.0
         }
     };
     let plan = Plan::of(&flags.connection.upgrade, Service::RemoteCommand)?;

@@ -91,6 +91,12 @@ impl Failure {
         Self { code: REFUSED, message: message.into() }
     }
 
+    /// With more to say.
+    pub(crate) fn and(mut self, more: impl Display) -> Self {
+        self.message = format!("{}; {more}", self.message);
+        self
+    }
+
     /// Says so on stderr.
     pub(crate) fn report(self) -> Exit {
         say(format_args!("error: {}", self.message));

@@ -25,6 +25,9 @@ use crate::{
     target::Target,
 };
 
+/// How many free ports are tried, until one is free on all addresses.
+const FREE_PORTS: u32 = 8;
+
 /// Forwards until a signal comes or the last local port is gone. The connection to the pod may come and go.
 pub(crate) async fn port_forward(flags: PortForwardFlags) -> Result<Exit, Failure> {
     let (name, wanted) = name_and_ports(&flags)?;
@@ -66,7 +69,10 @@ async fn find(
     let (server, connection) = (&flags.server, &flags.connection);
     let remote: Vec<_> = wanted.iter().map(|port| port.remote.clone()).collect();
     let (target, resolved) = match (&flags.url.url, name) {
-        (None, Some(name)) => Target::with_ports(server, connection, None, name, &remote).await?,
+        (None, Some(name)) => {
+            let within = Some(flags.pod_running_timeout);
+            Target::with_ports(server, connection, None, name, &remote, within).await?
+        }
         (url, _) => {
             let numbers: Option<Vec<_>> = remote.iter().map(RemotePort::of_pod_by_number).collect();
             let flag = podless_flag(flags);
@@ -129,22 +135,10 @@ async fn listen(forward: &Forward, ports: &[Port], addresses: &[Address]) -> Res
     let mut locals = Vec::new();
     for port in ports {
         for address in addresses {
-            // The free port that was found is the same on every address.
-            let mut local = port.local;
-            let before = locals.len();
-            for (place, ip) in address.ips.iter().enumerate() {
-                match forward.listen(SocketAddr::new(*ip, local), port.remote).await {
-                    Ok(listener) => {
-                        local = listener.address().port();
-                        locals.push(Local { listener, remote: port.remote });
-                    }
-                    // Many machines have no ::1.
-                    Err(error) if place > 0 && locals.len() > before && !is_in_use(&error) => {}
-                    Err(error) => exit::error(format_args!(
-                        "cannot listen on {}: {}",
-                        SocketAddr::new(*ip, local),
-                        reason(&error)
-                    )),
+            match listen_on(forward, *port, address).await {
+                Ok(listening) => locals.extend(listening),
+                Err((place, error)) => {
+                    exit::error(format_args!("cannot listen on {place}: {}", reason(&error)));
                 }
             }
         }
@@ -153,6 +147,34 @@ async fn listen(forward: &Forward, ports: &[Port], addresses: &[Address]) -> Res
         return Err(Failure::local("none of the local ports can be listened on"));
     }
     Ok(locals)
+}
+
+/// Listens on all that an address is, with the same port, or on nothing of it: who then says localhost may come to somebody else.
+async fn listen_on(
+    forward: &Forward,
+    port: Port,
+    address: &Address,
+) -> Result<Vec<Local>, (SocketAddr, Error)> {
+    let mut attempts = if port.local == 0 { FREE_PORTS } else { 1 };
+    'attempts: loop {
+        attempts -= 1;
+        let (mut local, mut locals) = (port.local, Vec::new());
+        for ip in &address.ips {
+            let place = SocketAddr::new(*ip, local);
+            match forward.listen(place, port.remote).await {
+                Ok(listener) => {
+                    local = listener.address().port();
+                    locals.push(Local { listener, remote: port.remote });
+                }
+                // Free on the first is not free on all.
+                Err(error) if is_in_use(&error) && attempts > 0 => continue 'attempts,
+                // Many machines have no ::1.
+                Err(error) if !locals.is_empty() && !is_in_use(&error) => {}
+                Err(error) => return Err((place, error)),
+            }
+        }
+        return Ok(locals);
+    }
 }
 
 fn is_in_use(error: &Error) -> bool {

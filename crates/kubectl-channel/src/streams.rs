@@ -64,7 +64,11 @@ pub(crate) async fn feed(mut to: Stdin, end: EndOfStdin) -> io::Result<()> {
             return Ok(());
         }
     }
-    poll_fn(|cx| to.poll_close(cx, end)).await
+    match poll_fn(|cx| to.poll_close(cx, end)).await {
+        Err(error) if error.kind() == io::ErrorKind::Unsupported => Err(error),
+        // Nor is a session that fails before it sent the end something that stdin has to tell.
+        _ => Ok(()),
+    }
 }
 
 /// Reads stdin in a thread that nothing waits for: it may block for ever, and must not keep this process from ending.

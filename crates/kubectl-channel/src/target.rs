@@ -1,5 +1,7 @@
 //! The pod that a command is about: one of a cluster, or one in this process.
 
+use std::time::Duration;
+
 use channel_pod::Pod;
 use channel_tokio::{Attach, Client, Endpoint, Exec, PortForward};
 
@@ -33,23 +35,25 @@ impl Target {
         connection: &ConnectionFlags,
         name: &Name,
     ) -> Result<Self, Failure> {
-        Ok(Self::with_ports(server, connection, None, name, &[]).await?.0)
+        Ok(Self::with_ports(server, connection, None, name, &[], None).await?.0)
     }
 
-    /// As [`in_cluster`](Self::in_cluster), with the numbers of the pod's ports that these stand for. A namespace may be said with the pod.
+    /// As [`in_cluster`](Self::in_cluster), with the numbers of the pod's ports that these stand for. A namespace may be said with the pod,
+    /// and a time within which it has to run.
     pub(crate) async fn with_ports(
         server: &ServerFlags,
         connection: &ConnectionFlags,
         namespace: Option<String>,
         name: &Name,
         ports: &[RemotePort],
+        running_within: Option<Duration>,
     ) -> Result<(Self, Vec<ResolvedPort>), Failure> {
         let found = endpoint::resolve(server)?;
         let namespace = namespace.or_else(|| connection.namespace.clone()).unwrap_or(found.namespace);
         // A login in a plugin takes as long as it takes.
         found.endpoint.authenticate().await?;
         let client = client(found.endpoint, connection);
-        let (pod, ports) = name.resolve(&client, &namespace, ports).await?;
+        let (pod, ports) = name.resolve(&client, &namespace, ports, running_within).await?;
         Ok((Self { client, place: Place::Pod { namespace, pod }, _embedded: None }, ports))
     }
 

@@ -13,17 +13,18 @@ use std::{
         unix::{
             ffi::OsStrExt,
             fs::{PermissionsExt, symlink},
-            process::ExitStatusExt,
         },
     },
     path::{Path, PathBuf},
-    process::Output,
     time::{Duration, SystemTime},
 };
 
 use pty_process::blocking::{Command, open};
-use support::{Lines, PROGRAM, Served, fake_tar, finish, program, run, signal, text, wait};
-use tempfile::{TempDir, tempdir};
+use support::{
+    Lines, PROGRAM, Served,
+    copies::{Place, assert_fails, assert_silent_success, cp_with, names},
+    run, wait,
+};
 
 /// A tree with everything in it that is easily lost.
 fn tree(root: &Path) {
@@ -83,53 +84,6 @@ fn assert_same(left: &Path, right: &Path) {
     assert_eq!(left.keys().collect::<Vec<_>>(), right.keys().collect::<Vec<_>>());
     for (path, found) in &left {
         assert!(right[path] == *found, "{} differs", path.display());
-    }
-}
-
-fn names(directory: &Path) -> Vec<String> {
-    let entries = fs::read_dir(directory).unwrap();
-    let mut names: Vec<_> =
-        entries.map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned()).collect();
-    names.sort();
-    names
-}
-
-#[track_caller]
-fn assert_silent_success(output: &Output) {
-    assert_eq!((text(&output.stdout), text(&output.stderr)), (String::new(), String::new()));
-    assert!(output.status.success());
-}
-
-#[track_caller]
-fn assert_fails(output: &Output, code: i32, message: &str) {
-    let stderr = text(&output.stderr);
-    assert_eq!(output.status.code(), Some(code), "{stderr}");
-    assert!(stderr.contains(message), "{stderr}");
-}
-
-/// A directory to work in, by whose paths things are said.
-struct Place(TempDir);
-
-impl Place {
-    fn new() -> Self {
-        Self(tempdir().unwrap())
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.0.path().join(name)
-    }
-
-    fn local(&self, name: &str) -> String {
-        self.path(name).to_str().unwrap().to_owned()
-    }
-
-    /// The same path, in the embedded pod.
-    fn pod(&self, name: &str) -> String {
-        format!(":{}", self.local(name))
-    }
-
-    fn cp(&self, from: &str, to: &str) -> Output {
-        run(["cp", "--embedded", from, to])
     }
 }
 
@@ -221,72 +175,12 @@ fn what_is_not_there() {
     assert_eq!(names(place.0.path()), ["file"]);
 }
 
-/// Runs cp with this shell script in the place of tar, in which `$TAR` is the real one.
-fn cp_with(place: &Place, script: &str, from: &str, to: &str) -> Output {
-    let path = fake_tar(place.0.path(), script);
-    let output = finish(program(["cp", "--embedded", from, to]).env("PATH", path).spawn().unwrap());
-    fs::remove_dir_all(place.path("bin")).unwrap();
-    output
-}
-
-#[test]
-fn a_short_archive_is_no_success() {
-    let place = Place::new();
-    fs::write(place.path("file"), vec![b'x'; 100_000]).unwrap();
-    fs::write(place.path("zeros"), vec![0; 2048]).unwrap();
-    fs::write(place.path("nothing"), "").unwrap();
-    for (name, bytes) in [
-        // In the file; in the header; between file and end; in the end; nothing at all.
-        ("file", 50_000),
-        ("file", 300),
-        ("file", 512 + 100_352),
-        ("file", 512 + 100_352 + 512),
-        ("zeros", 512 + 2048),
-        ("nothing", 512),
-        ("nothing", 0),
-    ] {
-        let script = format!("$TAR \"$@\" | head -c {bytes}");
-        let output = cp_with(&place, &script, &place.pod(name), &place.local("copy"));
-        assert_eq!(output.status.code(), Some(1), "{name} {bytes}");
-        assert!(!text(&output.stderr).is_empty());
-        let is_whole =
-            fs::read(place.path("copy")).is_ok_and(|copy| copy == fs::read(place.path(name)).unwrap());
-        assert!(is_whole || names(place.0.path()) == ["file", "nothing", "zeros"], "{name} {bytes}");
-        let _ = fs::remove_file(place.path("copy"));
-    }
-    let whole = cp_with(&place, "exec $TAR \"$@\"", &place.pod("file"), &place.local("copy"));
-    assert_silent_success(&whole);
-}
-
-#[test]
-fn a_tar_that_fails_is_no_success() {
-    let place = Place::new();
-    fs::write(place.path("file"), vec![b'x'; 1_000_000]).unwrap();
-    let down = |script| cp_with(&place, script, &place.pod("file"), &place.local("copy"));
-    assert_fails(
-        &down("$TAR \"$@\"; echo 'tar: oh no' >&2; exit 3"),
-        1,
-        "tar in the pod ended with exit code 3: tar: oh no",
-    );
-    fs::remove_file(place.path("copy")).unwrap();
-    assert_fails(&down("$TAR \"$@\" | head -c 5000; kill -9 $$"), 1, "exit code 137");
-    assert_fails(&down("echo no archive at all; exit 0"), 1, "the archive is cut off");
-    assert_fails(&down("head -c 2000 $TAR; exit 0"), 1, "the archive is damaged");
-    let up = |script| cp_with(&place, script, &place.local("file"), &place.pod("copy"));
-    assert_fails(&up("exit 0"), 1, "error: ");
-    assert_fails(&up("cat >/dev/null; exit 0"), 1, "mv in the pod ended with exit code 1");
-    assert_fails(&up("$TAR \"$@\"; exit 2"), 1, "tar in the pod ended with exit code 2");
-    assert_fails(&up("head -c 5000 | $TAR \"$@\""), 1, "tar");
-    // Neither a copy nor a part of one is left.
-    assert_eq!(names(place.0.path()), ["file"]);
-}
-
 #[test]
 fn without_a_tar_it_says_so() {
     let place = Place::new();
     fs::write(place.path("file"), "1").unwrap();
-    let down = cp_with(&place, "", &place.pod("file"), &place.local("copy"));
-    let up = cp_with(&place, "", &place.local("file"), &place.pod("copy"));
+    let down = cp_with(&place, &[], "", &place.pod("file"), &place.local("copy"));
+    let up = cp_with(&place, &[], "", &place.local("file"), &place.pod("copy"));
     for output in [down, up] {
         assert_fails(&output, 126, "tar does not run in the container, and cp needs it there");
     }
@@ -305,80 +199,50 @@ fn before_v5_nothing_can_be_copied_to_a_pod() {
     assert_silent_success(&cp(&there("file"), &place.local("copy")));
 }
 
-/// What leaves nothing behind however it is stopped in the middle.
-fn stopped(stop: impl Fn(&mut Served, &std::process::Child) -> Option<i32>) {
-    for direction in ["down", "up"] {
-        let place = Place::new();
-        fs::write(place.path("file"), vec![b'x'; 3_000_000]).unwrap();
-        let script = match direction {
-            "down" => "$TAR \"$@\" | head -c 1000000; exec sleep 60",
-            _ => "head -c 1000000 | $TAR \"$@\"; exec sleep 60",
-        };
-        let path = fake_tar(place.0.path(), script);
-        let mut served = Served::start_with([], |serve| {
-            serve.env("PATH", path);
-        });
-        let there = |name: &str| format!("embedded{}", place.pod(name));
-        let (from, to) = match direction {
-            "down" => (there("file"), place.local("copy")),
-            _ => (place.local("file"), there("copy")),
-        };
-        let arguments = ["cp", "--server", &served.url, "--token", &served.token, &from, &to];
-        let mut child = program(arguments).spawn().unwrap();
-        let mut stderr = Lines::of(child.stderr.take().unwrap());
-        // A part is there, and is seen to be one.
-        let start = std::time::Instant::now();
-        while !names(place.0.path()).iter().any(|name| name.ends_with(".part")) {
-            assert!(start.elapsed() < support::PATIENCE, "{:?}", names(place.0.path()));
-            std::thread::sleep(Duration::from_millis(5));
-        }
-        let by = stop(&mut served, &child);
-        let status = wait(&mut child);
-        match by {
-            Some(number) => assert_eq!(status.signal(), Some(number), "{direction}"),
-            None => {
-                assert_eq!(status.code(), Some(74), "{direction}");
-                if direction == "up" {
-                    stderr.expect("may be left in the pod");
-                }
-                stderr.expect("without a status");
-            }
-        }
-        assert!(!place.path("copy").exists(), "{direction}");
-        if direction == "down" || by.is_some() {
-            assert_eq!(names(place.0.path()), ["bin", "file"], "{direction}");
-        }
+/// Of one drawing: bytes so far, what behind them is said of all, and of what. `██░ 1.50 MiB/8.00 MiB 9.00 MiB/s name`, or without all of them.
+fn drawn(frame: &str) -> Option<(f64, String, String)> {
+    let words: Vec<_> = frame.split_whitespace().collect();
+    let [_, number, unit, .., speed, name] = words[..] else { return None };
+    if name.ends_with("B/s") {
+        // Nothing has come yet.
+        return None;
     }
-}
-
-// Holds EXE-14, EXE-15.
-#[test]
-fn a_cut_connection_is_no_success() {
-    stopped(|served, _| {
-        served.child.kill().unwrap();
-        None
-    });
-}
-
-#[test]
-fn a_signal_leaves_nothing_behind() {
-    stopped(|_, child| {
-        signal(child, "-INT");
-        Some(2)
-    });
+    assert!(speed.ends_with("B/s"), "{frame:?}");
+    let (unit, total) = unit.split_once('/').unwrap_or((unit, ""));
+    let factor = match unit {
+        "B" => 1.0,
+        "KiB" => 1024.0,
+        "MiB" => 1024.0 * 1024.0,
+        other => panic!("{other:?} in {frame:?}"),
+    };
+    let total = words.get(3).filter(|_| !total.is_empty()).map(|unit| format!("{total} {unit}"));
+    Some((number.parse::<f64>().unwrap() * factor, total.unwrap_or_default(), name.to_owned()))
 }
 
 #[test]
 fn progress_is_for_terminals() {
+    const SIZE: f64 = 8.0 * 1024.0 * 1024.0;
     let place = Place::new();
     fs::write(place.path("file"), vec![b'x'; 8 << 20]).unwrap();
-    for (from, to) in [(place.local("file"), place.pod("copy")), (place.pod("file"), place.local("copy"))] {
+    let (file, copy) = (place.local("file"), place.local("copy"));
+    for (from, to, total, name) in
+        [(&file, &place.pod("copy"), "8.00 MiB", &file), (&place.pod("file"), &copy, "", &copy)]
+    {
         let (pty, pts) = open().unwrap();
-        pty.resize(pty_process::Size::new(24, 80)).unwrap();
-        let mut command = Command::new(PROGRAM).args(["cp", "--embedded", &from, &to]);
-        let mut child = command.spawn_borrowed(&pts).unwrap();
-        let mut screen = Lines::of(File::from(pty.as_fd().try_clone_to_owned().unwrap()));
-        screen.expect("B/s");
+        pty.resize(pty_process::Size::new(24, 200)).unwrap();
+        let mut child = Command::new(PROGRAM).args(["cp", "--embedded", from, to]).spawn(pts).unwrap();
+        let screen = Lines::of(File::from(pty.as_fd().try_clone_to_owned().unwrap()));
         assert!(wait(&mut child).success());
+        let screen = screen.rest();
+        let frames: Vec<_> = screen.split('\r').filter_map(drawn).collect();
+        assert!(frames.iter().all(|frame| frame.1 == total && frame.2 == *name), "{frames:?}");
+        // It grows, is seen on its way, and never passes the end.
+        assert!(frames.is_sorted_by(|one, next| one.0 <= next.0), "{frames:?}");
+        assert!(frames.iter().any(|frame| 0.0 < frame.0 && frame.0 < SIZE), "{frames:?}");
+        assert!(frames.iter().all(|frame| frame.0 <= SIZE), "{frames:?}");
+        // The line is empty again.
+        assert!(screen.ends_with("\r\u{1b}[2K"), "{screen:?}");
     }
+    let nowhere = place.cp(&file, &place.pod("copy"));
+    assert_silent_success(&nowhere);
 }

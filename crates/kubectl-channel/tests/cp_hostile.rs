@@ -4,9 +4,9 @@
 
 mod support;
 
-use std::{fs, path::Path};
+use std::{fs, os::unix::fs::symlink, path::Path};
 
-use support::{fake_tar, finish, program, text};
+use support::{copies::names, fake_tar, finish, program, text};
 use tar::{Builder, EntryType, Header};
 use tempfile::tempdir;
 
@@ -23,14 +23,8 @@ fn entry(archive: &mut Builder<Vec<u8>>, kind: EntryType, name: &str, target: &s
     archive.append(&header, data.as_bytes()).unwrap();
 }
 
-type Entry<'a> = (EntryType, &'a str, &'a str, &'a str);
-
-/// Copies `:/dir` with these entries below a directory `to`, and gives what was said.
-fn unpack(below: &Path, entries: &[Entry<'_>]) -> (Option<i32>, String) {
-    let mut archive = Builder::new(Vec::new());
-    for (kind, name, target, data) in entries {
-        entry(&mut archive, *kind, name, target, data);
-    }
+/// Copies `:/dir`, of which this archive comes, below a directory `to`, and gives what was said.
+fn unpack_raw(below: &Path, archive: Builder<Vec<u8>>) -> (Option<i32>, String) {
     fs::write(below.join("archive"), archive.into_inner().unwrap()).unwrap();
     let path = fake_tar(below, &format!("cat {}", below.join("archive").display()));
     let to = below.join("to");
@@ -38,6 +32,17 @@ fn unpack(below: &Path, entries: &[Entry<'_>]) -> (Option<i32>, String) {
     let cp = ["cp", "--embedded", ":/some/dir", to.to_str().unwrap()];
     let output = finish(program(cp).env("PATH", path).spawn().unwrap());
     (output.status.code(), text(&output.stderr))
+}
+
+type Entry<'a> = (EntryType, &'a str, &'a str, &'a str);
+
+/// The same with an archive of these entries.
+fn unpack(below: &Path, entries: &[Entry<'_>]) -> (Option<i32>, String) {
+    let mut archive = Builder::new(Vec::new());
+    for (kind, name, target, data) in entries {
+        entry(&mut archive, *kind, name, target, data);
+    }
+    unpack_raw(below, archive)
 }
 
 const DIRECTORY: Entry<'_> = (EntryType::Directory, "./dir", "", "");
@@ -113,6 +118,126 @@ fn hard_links_stay_inside() {
         unpack(below.path(), &[DIRECTORY, file, (EntryType::Link, "./dir/link", "./dir/file", "")]);
     assert_eq!((code, said.as_str()), (Some(0), ""));
     assert_eq!(fs::read(below.path().join("to/dir/link")).unwrap(), b"one");
+}
+
+#[test]
+fn a_hard_link_to_a_link_stays_inside() {
+    let directories =
+        [DIRECTORY, (EntryType::Directory, "./dir/e", "", ""), (EntryType::Directory, "./dir/e/f", "", "")];
+    // Inside from where it is; from a directory that is higher up it would be outside.
+    let inner = (EntryType::Symlink, "./dir/e/f/inner", "../../x", "");
+    let link = |name| (EntryType::Link, name, "./dir/e/f/inner", "");
+    let unpack = |below: &Path, name| unpack(below, &[&directories[..], &[inner, link(name)]].concat());
+    for name in ["./dir/outer", "./dir/e/outer"] {
+        let below = tempdir().unwrap();
+        let (code, said) = unpack(below.path(), name);
+        assert_eq!(code, Some(1), "{said}");
+        assert!(said.contains("outer was not copied: it is a symbolic link out of the copy"), "{said}");
+        assert!(fs::symlink_metadata(below.path().join("to").join(name)).is_err());
+    }
+    let below = tempdir().unwrap();
+    assert_eq!(unpack(below.path(), "./dir/e/f/outer"), (Some(0), String::new()));
+    let target = fs::read_link(below.path().join("to/dir/e/f/outer")).unwrap();
+    assert_eq!(target, Path::new("../../x"));
+}
+
+#[test]
+fn a_hard_link_goes_through_no_link() {
+    let below = tempdir().unwrap();
+    fs::create_dir_all(below.path().join("to/dir")).unwrap();
+    fs::create_dir(below.path().join("outside")).unwrap();
+    fs::write(below.path().join("outside/secret"), "secret").unwrap();
+    // One that was there before, and one of the archive's that leads there.
+    symlink(below.path().join("outside"), below.path().join("to/dir/before")).unwrap();
+    let of_the_archive = (EntryType::Symlink, "./dir/inner", "before", "");
+    for target in ["./dir/before/secret", "./dir/inner/secret"] {
+        let link = (EntryType::Link, "./dir/link", target, "");
+        let (code, said) = unpack(below.path(), &[DIRECTORY, of_the_archive, link]);
+        assert_eq!(code, Some(1), "{said}");
+        assert!(said.contains("is a symbolic link, and should be a directory"), "{said}");
+        assert!(fs::symlink_metadata(below.path().join("to/dir/link")).is_err());
+    }
+    // Nor is the link itself, of which the archive knows the name, given another one.
+    let link = (EntryType::Link, "./dir/link", "./dir/before", "");
+    let (code, said) = unpack(below.path(), &[DIRECTORY, link]);
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.contains("symbolic link out of the copy"), "{said}");
+    assert!(fs::symlink_metadata(below.path().join("to/dir/link")).is_err());
+}
+
+#[test]
+fn a_hard_link_to_itself_leaves_nothing_behind() {
+    let below = tempdir().unwrap();
+    let file = (EntryType::Regular, "./dir/file", "", "one");
+    let link = |name| (EntryType::Link, name, "./dir/file", "");
+    let entries = [DIRECTORY, file, link("./dir/file"), link("./dir/link"), link("./dir/link")];
+    assert_eq!(unpack(below.path(), &entries), (Some(0), String::new()));
+    assert_eq!(names(&below.path().join("to/dir")), ["file", "link"]);
+}
+
+#[test]
+fn what_has_a_name_is_replaced_and_never_followed() {
+    let directory = (EntryType::Directory, "./dir/e", "", "");
+    let to_it = (EntryType::Symlink, "./dir/name", "e", "");
+    let file = (EntryType::Regular, "./dir/name", "", "file");
+    // A file in the place of a link, and a link in that of a file.
+    let below = tempdir().unwrap();
+    assert_eq!(unpack(below.path(), &[DIRECTORY, directory, to_it, file]), (Some(0), String::new()));
+    let copy = below.path().join("to/dir");
+    assert!(fs::symlink_metadata(copy.join("name")).unwrap().is_file());
+    assert_eq!(names(&copy.join("e")), [""; 0]);
+    assert_eq!(unpack(below.path(), &[DIRECTORY, directory, file, to_it]), (Some(0), String::new()));
+    assert!(fs::symlink_metadata(copy.join("name")).unwrap().is_symlink());
+    // A directory stays what it is: the depth of a link below it was counted on it.
+    for (first, then) in [
+        (to_it, (EntryType::Directory, "./dir/name", "", "")),
+        (directory, (EntryType::Symlink, "./dir/e", "x", "")),
+    ] {
+        let below = tempdir().unwrap();
+        let (code, said) = unpack(below.path(), &[DIRECTORY, first, then]);
+        assert_eq!(code, Some(1), "{said}");
+        assert!(said.contains(&then.1["./dir/".len()..]), "{said}");
+    }
+}
+
+#[test]
+fn holes_that_were_not_asked_for_end_it() {
+    let below = tempdir().unwrap();
+    let mut header = Header::new_gnu();
+    header.set_path("./dir/holes").unwrap();
+    header.set_entry_type(EntryType::GNUSparse);
+    header.set_mode(0o644);
+    header.set_size(0);
+    let (gnu, size) = (header.as_gnu_mut().unwrap(), 64 << 20);
+    gnu.set_real_size(size);
+    gnu.sparse[0].set_offset(size);
+    gnu.sparse[0].set_length(0);
+    header.set_cksum();
+    let mut archive = Builder::new(Vec::new());
+    entry(&mut archive, EntryType::Directory, "./dir", "", "");
+    archive.append(&header, &[][..]).unwrap();
+    let (code, said) = unpack_raw(below.path(), archive);
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.contains("holes") && said.contains("was not asked for"), "{said}");
+    assert_eq!(names(&below.path().join("to/dir")), [""; 0]);
+}
+
+#[test]
+fn what_is_left_out_is_counted_and_not_all_told() {
+    let below = tempdir().unwrap();
+    let mut archive = Builder::new(Vec::new());
+    entry(&mut archive, EntryType::Directory, "./dir", "", "");
+    for number in 0..130 {
+        let name = format!("./dir/{number}{}", "x".repeat(100_000));
+        entry(&mut archive, EntryType::GNULongName, "././@LongLink", "", &name);
+        entry(&mut archive, EntryType::Fifo, "./dir/short", "", "");
+    }
+    let (code, said) = unpack_raw(below.path(), archive);
+    assert_eq!(code, Some(1));
+    assert!(said.len() < 200_000, "{} bytes were said", said.len());
+    assert_eq!(said.lines().count(), 101, "{said}");
+    assert_eq!(said.matches("was not copied: it is no file, directory or link").count(), 100);
+    assert!(said.ends_with("it lacks the 130 of which the first 100 are said above\n"), "{said}");
 }
 
 #[test]

@@ -10,7 +10,9 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 use channel_tokio::{BearerToken, HeartbeatConfig, Subprotocol};
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 
-use self::values::{address, heartbeat, name, seconds, served_subprotocol, subprotocol, token, url};
+use self::values::{
+    address, duration, heartbeat, name, seconds, served_subprotocol, subprotocol, token, url,
+};
 pub(crate) use self::{kubeconfig::KubeconfigFlags, objects::ObjectFlags, tls::TlsFlags};
 use crate::{
     endpoint::StreamingUrl,
@@ -49,6 +51,11 @@ pub(crate) enum Command {
         kubectl-channel port-forward --url URL [OPTIONS] [LOCAL:]REMOTE...")]
     PortForward(PortForwardFlags),
     /// Copy a file or a directory to a pod, or from one.
+    ///
+    /// It needs tar in the container; to copy there, also test, mv, cp and rm. A file gets its name only when it is whole, and takes it
+    /// from what was there before. If tar fails, for a file that changes while it reads it, too, or the connection is lost, that is an error: a
+    /// single file is not there then, nor is anything of what goes to a pod under a new name. Of a directory from a pod, the files that came
+    /// before the last one are in their places, and the error says how many.
     #[command(after_long_help = exit::HELP)]
     Cp(CpFlags),
     /// Be a pod: serve exec, attach and port-forward on this machine, to kubectl and to others.
@@ -116,9 +123,14 @@ pub(crate) struct PortForwardFlags {
     /// deployment/NAME, service/NAME and the like; REMOTE is a port of the service then. REMOTE may be a name.
     #[arg(value_name = "POD [LOCAL:]REMOTE", required = true)]
     pub(crate) pod_and_ports: Vec<String>,
-    /// The local addresses to listen on, separated by commas; localhost is 127.0.0.1 and, where there is one, ::1.
+    /// The local addresses to listen on, separated by commas, or the flag repeated; localhost is 127.0.0.1 and, where there is one, ::1,
+    /// and where a port of either is in use, neither is listened on.
     #[arg(long, value_delimiter = ',', default_value = "localhost")]
     pub(crate) address: Vec<String>,
+    /// How long to wait for a pod that does not run yet, like 5s, 2m or 1h30m. A POD that is said with the numbers of its ports is not looked
+    /// at: the server says what is wrong with it.
+    #[arg(long, value_name = "DURATION", default_value = "1m", value_parser = duration)]
+    pub(crate) pod_running_timeout: Duration,
     /// Spread what is forwarded over this many connections to the server, so that a slow reader holds up fewer others.
     #[arg(long, value_name = "N", default_value = "1", value_parser = clap::value_parser!(u8).range(1..=64))]
     pub(crate) connections: u8,

@@ -60,10 +60,39 @@ pub(super) fn heartbeat(value: &str) -> Result<HeartbeatConfig, String> {
     Ok(HeartbeatConfig { ping_every: Some(every), dead_after: Some(dead) })
 }
 
-/// Within a year, so that sums of a few stay in range.
+/// So that sums of a few stay in range.
+const YEAR: Duration = Duration::from_secs(31_536_000);
+
+/// As Go writes it, and so kubectl: numbers, each with its unit. Within a year.
+pub(super) fn duration(value: &str) -> Result<Duration, String> {
+    let is_of_number = |character: char| character.is_ascii_digit() || character == '.';
+    let (mut sum, mut rest) = (Duration::ZERO, value);
+    while !rest.is_empty() {
+        let (number, behind) = rest.split_at(rest.find(|one| !is_of_number(one)).unwrap_or(rest.len()));
+        let (unit, behind) = behind.split_at(behind.find(is_of_number).unwrap_or(behind.len()));
+        let seconds = match unit {
+            "h" => 3600.0,
+            "m" => 60.0,
+            "s" => 1.0,
+            "ms" => 1e-3,
+            "us" | "\u{b5}s" | "\u{3bc}s" => 1e-6,
+            "ns" => 1e-9,
+            _ => return Err(NO_DURATION.into()),
+        };
+        let part =
+            number.parse::<f64>().ok().and_then(|number| Duration::try_from_secs_f64(number * seconds).ok());
+        let total = part.and_then(|part| sum.checked_add(part)).filter(|total| *total <= YEAR);
+        (sum, rest) = (total.ok_or(NO_DURATION)?, behind);
+    }
+    if sum.is_zero() { Err(NO_DURATION.into()) } else { Ok(sum) }
+}
+
+const NO_DURATION: &str = "it must be a time above 0 and within a year, with its unit: 5s, 2m or 1h30m";
+
+/// Within a year.
 pub(super) fn seconds(value: &str) -> Result<Duration, String> {
     let number = value.strip_suffix('s').unwrap_or(value).parse::<f64>().ok();
-    let number = number.filter(|number| (0.001..=31_536_000.0).contains(number));
+    let number = number.filter(|number| (0.001..=YEAR.as_secs_f64()).contains(number));
     number.map(Duration::from_secs_f64).ok_or_else(|| "it must be a number of seconds above 0".into())
 }
 
@@ -101,6 +130,27 @@ mod tests {
         assert!(subprotocol("V5").is_err() && subprotocol("").is_err());
         assert_eq!(served_subprotocol("v3"), Ok(Subprotocol::V3));
         assert!(served_subprotocol("tunnel").is_err());
+    }
+
+    #[test]
+    fn durations_as_go_writes_them() {
+        for (text, milliseconds) in [
+            ("5s", 5000),
+            ("1m0s", 60_000),
+            ("1h30m", 5_400_000),
+            ("1.5h", 5_400_000),
+            (".5s", 500),
+            ("300ms", 300),
+            ("1000us", 1),
+            ("1000\u{b5}s", 1),
+        ] {
+            assert_eq!(duration(text), Ok(Duration::from_millis(milliseconds)), "{text}");
+        }
+        for wrong in
+            ["", "0", "0s", "60", "s", "5 s", "-5s", "1.2.3s", ".s", "5x", "5s6", "9000h", "1e3s", "infs"]
+        {
+            assert!(duration(wrong).is_err(), "{wrong}");
+        }
     }
 
     #[test]

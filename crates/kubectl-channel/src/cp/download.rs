@@ -1,12 +1,12 @@
 //! From a pod to this machine.
 
-use std::{fs, io, path::Path, time::Duration};
+use std::{fmt::Display, fs, io, path::Path, time::Duration};
 
 use bytes::Bytes;
 use channel_tokio::Stdout;
 use tokio::{
     sync::mpsc,
-    task::{JoinError, JoinHandle, spawn_blocking},
+    task::{JoinHandle, spawn_blocking},
     time::timeout,
 };
 
@@ -42,9 +42,11 @@ pub(super) async fn download(
     let mut unpacked = spawn_blocking(move || unpack(reader, &destination, &unpacking));
     let ended = tokio::select! {
         ended = copy(remote, &cut, archive, &mut unpacked) => ended,
-        // Without its sender the archive ends, and unpacking with it.
+        // Without its sender the archive ends, and unpacking with it, if it has not ended before.
         signal = signals.next() => {
-            let _ = timeout(TIDYING, unpacked).await;
+            if !unpacked.is_finished() {
+                let _ = timeout(TIDYING, unpacked).await;
+            }
             Ok(Exit::Signal(signal))
         }
     };
@@ -75,36 +77,52 @@ async fn copy(
     remote: &Remote,
     cut: &Cut<'_>,
     archive: mpsc::Sender<Bytes>,
-    unpacked: &mut JoinHandle<io::Result<Unpacked>>,
+    unpacked: &mut JoinHandle<Unpacked>,
 ) -> Result<Exit, Failure> {
     // `./` keeps a name that begins with `-` from being an option.
     let what = cut.name.map_or_else(|| ".".to_owned(), |name| format!("./{name}"));
     let command = ["tar", "cf", "-", "-C", cut.directory, &what];
     let mut session = remote.exec(&command).stdout().stderr().start().await?;
     let (stdout, stderr) = (session.stdout.take(), session.stderr.take());
-    let pump = pump(stdout, archive);
-    let unpacked = match tokio::try_join!(pump, async { Ok(said(stderr).await) }) {
+    let pumped = tokio::try_join!(pump(stdout, archive), async { Ok(said(stderr).await) });
+    let mut unpacked = unpacked.await.map_err(local)?;
+    let ended = match pumped {
         // Dropping the session ends tar.
-        Err(Unwanted) => joined(unpacked.await),
-        Ok(((), said)) => {
-            let unpacked = joined(unpacked.await);
-            // How tar ended tells more than how its archive did.
-            End { program: "tar", outcome: session.outcome().await?, said }.check()?;
-            unpacked
-        }
+        Err(Unwanted) => Ok(()),
+        // How tar ended tells more than how its archive did.
+        Ok(((), said)) => match session.outcome().await {
+            Ok(outcome) => End { program: "tar", outcome, said }.check(),
+            Err(error) => Err(error.into()),
+        },
     };
-    let unpacked = unpacked.map_err(|error| Failure::local(error.to_string()))?;
-    for why in &unpacked.refused {
+    let whole = ended.and_then(|()| std::mem::replace(&mut unpacked.end, Ok(())).map_err(local));
+    whole.map_err(|failure| match unpacked.files {
+        0 => failure,
+        1 => failure.and("1 file came before that and is in its place"),
+        files => failure.and(format_args!("{files} files came before that and are in their places")),
+    })?;
+    unpacked.finish().map_err(local)?;
+    told(&unpacked)
+}
+
+/// Tells what the copy lacks.
+fn told(unpacked: &Unpacked) -> Result<Exit, Failure> {
+    let refused = &unpacked.refused;
+    for why in &refused.told {
         exit::error(why);
     }
-    match (unpacked.refused.len(), unpacked.made) {
-        (0, 0) => Err(Failure::local("nothing came: the archive is empty")),
-        (0, _) => Ok(Exit::SUCCESS),
-        (1, _) => Err(Failure::local("the copy is not complete: it lacks what is said above")),
-        (count, _) => {
-            Err(Failure::local(format!("the copy is not complete: it lacks the {count} said above")))
-        }
-    }
+    let lacks = match (refused.count, refused.told.len()) {
+        (0, _) if unpacked.made == 0 => return Err(Failure::local("nothing came: the archive is empty")),
+        (0, _) => return Ok(Exit::SUCCESS),
+        (1, _) => "what is said above".to_owned(),
+        (count, told) if count == told as u64 => format!("the {count} said above"),
+        (count, told) => format!("the {count} of which the first {told} are said above"),
+    };
+    Err(Failure::local(format!("the copy is not complete: it lacks {lacks}")))
+}
+
+fn local(error: impl Display) -> Failure {
+    Failure::local(error.to_string())
 }
 
 /// Unpacking broke off.
@@ -117,8 +135,4 @@ async fn pump(stdout: Option<Stdout>, archive: mpsc::Sender<Bytes>) -> Result<()
         archive.send(chunk).await.map_err(|_| Unwanted)?;
     }
     Ok(())
-}
-
-fn joined(unpacked: Result<io::Result<Unpacked>, JoinError>) -> io::Result<Unpacked> {
-    unpacked.map_err(io::Error::other)?
 }

@@ -5,17 +5,22 @@ use std::{
     ffi::OsStr,
     fs::{self, Permissions},
     io::{self, Read, Write},
-    os::unix::{ffi::OsStrExt, fs::PermissionsExt, fs::symlink},
-    path::{Path, PathBuf},
+    os::unix::{
+        ffi::OsStrExt,
+        fs::{MetadataExt, PermissionsExt, symlink},
+    },
+    path::Path,
     rc::Rc,
     time::{Duration, SystemTime},
 };
 
 use tar::{Archive, Entry, EntryType, Header};
-use tempfile::NamedTempFile;
 
 use super::{
+    directories::{Directories, Directory},
+    part::{Part, at, replace},
     progress::Progress,
+    refused::Refused,
     safe_path::{Destination, make_directory, stays_inside},
 };
 
@@ -24,40 +29,53 @@ const MOST_OF_A_HEAD: u64 = 1 << 20;
 
 const READ: usize = 64 << 10;
 
-/// What came of an archive that was whole.
-#[derive(Debug, Default)]
+/// What came of an archive.
+#[derive(Debug)]
 pub(super) struct Unpacked {
+    /// Whether it was whole: it was not cut off, damaged or hostile, and all of it could be written.
+    pub(super) end: io::Result<()>,
     /// Entries of any kind that were made.
     pub(super) made: u64,
-    /// Entries that were not, and why.
-    pub(super) refused: Vec<String>,
+    /// Files that have their names.
+    pub(super) files: u64,
+    /// Entries that were not made.
+    pub(super) refused: Refused,
+    // In this order: no file is left when its directory becomes read-only.
+    last: Option<Part>,
+    directories: Directories,
 }
 
-/// Unpacks to the end of the archive.
-///
-/// # Errors
-/// The archive is cut off, damaged or hostile, or something cannot be written. What was whole by then stays.
-pub(super) fn unpack(from: impl Read, to: &Destination, progress: &Progress) -> io::Result<Unpacked> {
-    let gauge = Rc::new(Gauge::default());
-    let mut archive = Archive::new(Gauged { from, gauge: gauge.clone() });
-    let mut unpacking = Unpacking { to, progress, directories: Vec::new(), done: Unpacked::default() };
-    let all = archive.entries().and_then(|mut entries| {
-        loop {
-            gauge.left.set(MOST_OF_A_HEAD);
-            let Some(entry) = entries.next() else { return Ok(()) };
-            gauge.left.set(u64::MAX);
-            unpacking.entry(entry.map_err(|error| match gauge.ended.get() {
-                true => cut_off(),
-                false => damaged(&format!("the archive is damaged: {error}")),
-            })?)?;
+impl Unpacked {
+    /// Gives the last file its name, and the directories that it is in their modes.
+    pub(super) fn finish(&mut self) -> io::Result<()> {
+        self.settle()?;
+        self.directories.finish()
+    }
+
+    /// Gives the last file its name: the archive goes on behind it, or that was all, and well.
+    fn settle(&mut self) -> io::Result<()> {
+        if let Some(last) = self.last.take() {
+            last.finish()?;
+            self.files += 1;
         }
-    });
-    // Also when it breaks off, so that no directory stays more open than it should be.
-    let finished = unpacking.finish_directories();
-    all?;
-    check_end(archive.into_inner())?;
-    finished?;
-    Ok(unpacking.done)
+        Ok(())
+    }
+}
+
+/// Unpacks to the end of the archive. Files get their names as they come, but for the last one, which gets it by [`Unpacked::finish`]: the
+/// archive does not tell how tar ended, and of a file that became shorter while it was read tar sends zeros in the end.
+pub(super) fn unpack(from: impl Read, to: &Destination, progress: &Progress) -> Unpacked {
+    let done = Unpacked {
+        end: Ok(()),
+        made: 0,
+        files: 0,
+        refused: Refused::default(),
+        last: None,
+        directories: Directories::default(),
+    };
+    let mut unpacking = Unpacking { to, progress, done };
+    let end = unpacking.all(from);
+    Unpacked { end, ..unpacking.done }
 }
 
 /// An archive ends with two blocks of zeros, of which `tar` has read the first; without them it was cut off.
@@ -111,61 +129,69 @@ impl<R: Read> Read for Gauged<R> {
 struct Unpacking<'a> {
     to: &'a Destination,
     progress: &'a Progress,
-    /// The modes and times of directories come last: a directory may be read-only, and what is made in it changes its time.
-    directories: Vec<(PathBuf, Permissions, SystemTime)>,
     done: Unpacked,
 }
 
+/// Why an entry was left out, if it was.
+type Refusal = Option<String>;
+
 impl Unpacking<'_> {
+    fn all(&mut self, from: impl Read) -> io::Result<()> {
+        let gauge = Rc::new(Gauge::default());
+        let mut archive = Archive::new(Gauged { from, gauge: gauge.clone() });
+        let mut entries = archive.entries()?;
+        loop {
+            gauge.left.set(MOST_OF_A_HEAD);
+            let Some(entry) = entries.next() else { break };
+            gauge.left.set(u64::MAX);
+            self.entry(entry.map_err(|error| match gauge.ended.get() {
+                true => cut_off(),
+                false => damaged(&format!("the archive is damaged: {error}")),
+            })?)?;
+        }
+        check_end(archive.into_inner())
+    }
+
     fn entry(&mut self, mut entry: Entry<'_, impl Read>) -> io::Result<()> {
         let kind = entry.header().entry_type();
         if matches!(kind, EntryType::XGlobalHeader) {
             return Ok(());
         }
         let below = self.to.below(&entry.path_bytes())?;
+        self.done.settle()?;
+        self.done.directories.leave_for(&below)?;
         let place = self.to.place(&below)?;
-        self.progress.name(&below);
+        self.progress.name(&place);
         let made = match kind {
-            EntryType::Regular | EntryType::Continuous | EntryType::GNUSparse => {
-                self.file(&mut entry, &place)
-            }
+            EntryType::Regular | EntryType::Continuous => self.file(&mut entry, &place),
             EntryType::Directory => self.directory(entry.header(), &below, &place),
             EntryType::Symlink => {
-                let target = entry.link_name_bytes().unwrap_or_default().into_owned();
-                let target = Path::new(OsStr::from_bytes(&target));
-                if !stays_inside(&below, target) {
-                    self.refuse(&place, format_args!("it is a symbolic link out of the copy, to {target:?}"));
-                    return Ok(());
-                }
-                replace(&place, |part| symlink(target, part))
+                let target = entry.link_name_bytes().unwrap_or_default();
+                symbolic_link(&below, &place, Path::new(OsStr::from_bytes(&target)))
             }
             EntryType::Link => {
                 let other = self.to.below(&entry.link_name_bytes().unwrap_or_default())?;
-                let other = self.to.place(&other)?;
-                replace(&place, |part| fs::hard_link(&other, part))
+                hard_link(&below, &place, &self.to.place(&other)?)
             }
-            _ => {
-                self.refuse(&place, format_args!("it is no file, directory or link"));
-                return Ok(());
-            }
+            // A few bytes of it are a file of any length.
+            EntryType::GNUSparse => Err(damaged("it is a file with holes, which was not asked for")),
+            _ => Ok(Some("it is no file, directory or link".into())),
         };
-        made.map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", place.display())))?;
-        self.done.made += 1;
+        match made.map_err(|error| at(&place, &error))? {
+            None => self.done.made += 1,
+            Some(why) => self.done.refused.add(&place.to_string_lossy(), &why),
+        }
         Ok(())
     }
 
-    fn refuse(&mut self, place: &Path, why: std::fmt::Arguments<'_>) {
-        self.done.refused.push(format!("{} was not copied: {why}", place.display()));
-    }
-
-    fn file(&mut self, entry: &mut Entry<'_, impl Read>, place: &Path) -> io::Result<()> {
-        let mut part = part().tempfile_in(directory_of(place))?;
+    fn file(&mut self, entry: &mut Entry<'_, impl Read>, place: &Path) -> io::Result<Refusal> {
+        let mut part = Part::of(place.to_owned())?;
         let (mut left, mut buffer) = (entry.size(), vec![0; READ]);
         loop {
             match entry.read(&mut buffer)? {
                 0 => break,
                 count => {
-                    part.write_all(&buffer[..count])?;
+                    part.file().write_all(&buffer[..count])?;
                     self.progress.add(count);
                     left = left.saturating_sub(count as u64);
                 }
@@ -174,51 +200,46 @@ impl Unpacking<'_> {
         if left > 0 {
             return Err(cut_off());
         }
-        part.as_file().set_permissions(mode(entry.header())?)?;
-        part.as_file().set_modified(modified(entry.header())?)?;
-        part.persist(place)?;
-        Ok(())
+        part.file().set_permissions(mode(entry.header())?)?;
+        part.file().set_modified(modified(entry.header())?)?;
+        self.done.last = Some(part);
+        Ok(None)
     }
 
-    fn directory(&mut self, header: &Header, below: &Path, place: &Path) -> io::Result<()> {
+    fn directory(&mut self, header: &Header, below: &Path, place: &Path) -> io::Result<Refusal> {
         make_directory(place)?;
         // A directory into which somebody copies stays as it is.
         if !below.as_os_str().is_empty() || self.to.name.is_some() {
-            self.directories.push((place.to_owned(), mode(header)?, modified(header)?));
+            let (mode, modified) = (mode(header)?, modified(header)?);
+            let (below, place) = (below.to_owned(), place.to_owned());
+            self.done.directories.enter(Directory { below, place, mode, modified });
         }
-        Ok(())
-    }
-
-    fn finish_directories(&mut self) -> io::Result<()> {
-        // What is inside comes behind what it is in.
-        for (path, mode, modified) in self.directories.drain(..).rev() {
-            let directory = fs::File::open(&path)?;
-            directory.set_modified(modified)?;
-            directory.set_permissions(mode)?;
-        }
-        Ok(())
+        Ok(None)
     }
 }
 
-/// Makes something under another name, and gives it its own in one step.
-fn replace(place: &Path, make: impl FnMut(&Path) -> io::Result<()>) -> io::Result<()> {
-    let made: NamedTempFile<()> = part().make_in(directory_of(place), make)?;
-    made.persist(place)?;
-    Ok(())
-}
-
-/// A name that nobody takes for a copy that is complete. It is gone when the copying breaks off.
-fn part() -> tempfile::Builder<'static, 'static> {
-    let mut part = tempfile::Builder::new();
-    part.prefix(".kubectl-channel-").suffix(".part");
-    part
-}
-
-fn directory_of(place: &Path) -> &Path {
-    match place.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => parent,
-        _ => Path::new("."),
+fn symbolic_link(below: &Path, place: &Path, target: &Path) -> io::Result<Refusal> {
+    if !stays_inside(below, target) {
+        return Ok(Some(format!("it is a symbolic link out of the copy, to {target:?}")));
     }
+    replace(place, |part| symlink(target, part)).map(|()| None)
+}
+
+/// Another name of `other`. Of a symbolic link it is one that is looked at like any: where it leads depends on where it is.
+fn hard_link(below: &Path, place: &Path, other: &Path) -> io::Result<Refusal> {
+    let found = fs::symlink_metadata(other)?;
+    if found.is_symlink() {
+        return symbolic_link(below, place, &fs::read_link(other)?);
+    }
+    if !found.is_file() {
+        return Ok(Some("it is another name of what is no file".into()));
+    }
+    // Two names of one file are not renamed into each other, but stay as they are.
+    let is_one = |there: fs::Metadata| (there.dev(), there.ino()) == (found.dev(), found.ino());
+    if fs::symlink_metadata(place).is_ok_and(is_one) {
+        return Ok(None);
+    }
+    replace(place, |part| fs::hard_link(other, part)).map(|()| None)
 }
 
 /// Who may do what. Nobody gets the rights of another by a file that a pod sent.

@@ -141,14 +141,11 @@ impl Upload<'_> {
         let sent = async {
             let mut stdin = pump(stdin, archive).await;
             match packed.await.map_err(io::Error::other).and_then(|packed| packed) {
-                // Only now may tar take what it has for all there is.
-                Ok(()) => end(stdin.take()).await,
-                Err(error) => Err(error),
-            }
-        };
-        let sent = async {
-            match sent.await {
-                Ok(()) => Ok(Sent::All),
+                // Only now may tar take what it has for all there is. If that fails, the session tells why.
+                Ok(()) => match end(stdin.take()).await {
+                    Ok(()) => Ok(Sent::All),
+                    Err(_) => Ok(Sent::Part),
+                },
                 // If tar ends early, it says why.
                 Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(Sent::Part),
                 Err(error) => Err(local(&error)),

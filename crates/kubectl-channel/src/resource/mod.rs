@@ -3,12 +3,18 @@
 mod choose;
 mod ports;
 mod rest;
+mod running;
 mod selector;
 
-use std::{fmt, str::FromStr};
+use std::{
+    fmt,
+    str::FromStr,
+    time::{Duration, Instant},
+};
 
 use channel_tokio::Client;
 use serde_json::Value;
+use tokio::time::sleep;
 
 pub(crate) use self::ports::{RemotePort, ResolvedPort};
 use self::rest::{Path, get};
@@ -89,25 +95,19 @@ impl Name {
     }
 
     /// The pod that it stands for, and the numbers of the pod's ports that `ports` stand for. Nothing is asked for a pod and its numbers.
+    /// What is asked for is asked for until the pod runs, if there is a time within which it has to.
     pub(crate) async fn resolve(
         &self,
         client: &Client,
         namespace: &str,
         ports: &[RemotePort],
+        running_within: Option<Duration>,
     ) -> Result<(String, Vec<ResolvedPort>), Failure> {
-        if *self.kind == POD {
-            let numbers: Option<Vec<_>> = ports.iter().map(RemotePort::of_pod_by_number).collect();
-            let ports = match numbers {
-                Some(numbers) => numbers,
-                None => {
-                    let pod = get(client, &self.path(namespace)).await?;
-                    ports.iter().map(|port| port.of_pod(&pod)).collect::<Result<_, _>>()?
-                }
-            };
-            return Ok((self.name.clone(), ports));
+        let numbers: Option<Vec<_>> = ports.iter().map(RemotePort::of_pod_by_number).collect();
+        if let (true, Some(numbers)) = (*self.kind == POD, numbers) {
+            return Ok((self.name.clone(), numbers));
         }
-        let object = get(client, &self.path(namespace)).await?;
-        let pod = self.choose(client, namespace, &object).await?;
+        let (object, pod) = self.read(client, namespace, running_within).await?;
         let of_object = |port: &RemotePort| match *self.kind == SERVICE {
             true => port.of_service(&object, &pod),
             false => port.of_pod(&pod),
@@ -117,12 +117,52 @@ impl Name {
         Ok((name.to_owned(), ports))
     }
 
+    /// It, and its pod.
+    async fn read(
+        &self,
+        client: &Client,
+        namespace: &str,
+        running_within: Option<Duration>,
+    ) -> Result<(Value, Value), Failure> {
+        let start = Instant::now();
+        loop {
+            let object = get(client, &self.path(namespace)).await?;
+            let chosen = match *self.kind == POD {
+                true => Ok(object.clone()),
+                false => self.choose(client, namespace, &object).await?,
+            };
+            let not = chosen.as_ref().ok().and_then(running::is_not);
+            // A workload may get another pod.
+            let is_final = *self.kind == POD && not.as_ref().is_some_and(|not| not.has_ended);
+            let why = match (chosen, not) {
+                (Ok(pod), None) => return Ok((object, pod)),
+                (Ok(pod), Some(_)) if running_within.is_none() => return Ok((object, pod)),
+                (Ok(_), Some(not)) => not.why,
+                (Err(none), _) => none,
+            };
+            match running_within {
+                Some(within) if !is_final => match within.saturating_sub(start.elapsed()) {
+                    Duration::ZERO => {
+                        return Err(Failure::refused(format!("{why}, after {} s", within.as_secs_f64())));
+                    }
+                    left => sleep(left.min(running::PAUSE)).await,
+                },
+                _ => return Err(Failure::refused(why)),
+            }
+        }
+    }
+
     fn path(&self, namespace: &str) -> Path {
         Path::new(self.kind.api, namespace, self.kind.plural).object(&self.name)
     }
 
-    /// The best of its pods.
-    async fn choose(&self, client: &Client, namespace: &str, object: &Value) -> Result<Value, Failure> {
+    /// The best of its pods, or why there is none.
+    async fn choose(
+        &self,
+        client: &Client,
+        namespace: &str,
+        object: &Value,
+    ) -> Result<Result<Value, String>, Failure> {
         let selector = match *self.kind == SERVICE {
             true => selector::of_labels(&object["spec"]["selector"]),
             false => selector::of_object(&object["spec"]["selector"]),
@@ -131,9 +171,8 @@ impl Name {
         let path = Path::new(POD.api, namespace, POD.plural).selected(&selector);
         let mut list = get(client, &path).await?;
         let pods = list["items"].as_array_mut().map(std::mem::take).unwrap_or_default();
-        let none =
-            || Failure::refused(format!("{self} has no pods ({selector} in the namespace {namespace})"));
-        choose::best(pods).ok_or_else(none)
+        let none = || format!("{self} has no pods ({selector} in the namespace {namespace})");
+        Ok(choose::best(pods).ok_or_else(none))
     }
 }
 

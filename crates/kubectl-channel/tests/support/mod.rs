@@ -3,6 +3,8 @@
 // Each test file uses a part of it, and what fails here fails a test.
 #![allow(dead_code, clippy::unwrap_used)]
 
+pub(crate) mod copies;
+
 use std::{
     ffi::OsString,
     fs::{self, Permissions},
@@ -120,6 +122,18 @@ impl Lines {
             match self.0.recv_timeout(left) {
                 Ok(data) => self.1.extend(data),
                 Err(_) => panic!("no {needle:?}, but {:?}", text(&self.1)),
+            }
+        }
+    }
+
+    /// All that comes until nobody prints any more.
+    pub(crate) fn rest(self) -> String {
+        let Self(receiver, mut all) = self;
+        loop {
+            match receiver.recv_timeout(PATIENCE) {
+                Ok(data) => all.extend(data),
+                Err(mpsc::RecvTimeoutError::Disconnected) => return text(&all),
+                Err(mpsc::RecvTimeoutError::Timeout) => panic!("no end, but {:?}", text(&all)),
             }
         }
     }
