@@ -287,7 +287,10 @@ fn what_was_written_before_an_abort_goes_out_before_the_close() {
         assert_eq!(came, sent, "{wire:?}");
         if wire == Wire::Tunnel {
             let last = pair.client.events.last();
-            assert!(matches!(last, Some(ForwardEvent::Ended(Some(close))) if close.code == Some(1000)), "{last:?}");
+            assert!(
+                matches!(last, Some(ForwardEvent::Ended(Some(close))) if close.code == Some(1000)),
+                "{last:?}"
+            );
         }
     }
 }
