@@ -113,9 +113,7 @@ impl OverChannels {
         input: &mut BytesMut,
         out: &mut Events,
     ) -> Result<Step, Error> {
-        // The client that connects may be late: while data waits for it, nothing is read, and silence means nothing.
-        let reading = if self.held.is_some() { Reading::Paused } else { self.reading };
-        self.heartbeat.set_reading(now, reading);
+        self.tell_heartbeat(now);
         if self.held.is_some() {
             return Ok(Step::Dry);
         }
@@ -221,9 +219,13 @@ impl OverChannels {
 
     pub(super) fn set_reading(&mut self, now: Instant, reading: Reading) {
         self.reading = reading;
-        if self.held.is_none() {
-            self.heartbeat.set_reading(now, reading);
-        }
+        self.tell_heartbeat(now);
+    }
+
+    /// The client that connects may be late: while data waits for it, nothing is read, and silence means nothing.
+    fn tell_heartbeat(&mut self, now: Instant) {
+        let reading = if self.held.is_some() { Reading::Paused } else { self.reading };
+        self.heartbeat.set_reading(now, reading);
     }
 
     pub(super) fn timeout(&self) -> Option<Instant> {
@@ -231,6 +233,7 @@ impl OverChannels {
     }
 
     pub(super) fn handle_timeout(&mut self, now: Instant, _: &mut Events) -> Result<(), Error> {
+        self.tell_heartbeat(now);
         match self.heartbeat.beat(now) {
             Beat::Nothing => Ok(()),
             Beat::Ping => {
