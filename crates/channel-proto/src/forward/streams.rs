@@ -123,7 +123,9 @@ impl Streams {
                 }
                 self.data(now, id, Bytes::new(), fin, spdy, out);
             }
-            Event::Headers { id, fin, .. } => self.data(now, id, Bytes::new(), fin, spdy, out),
+            // They say nothing that anybody needs, and a block of many KiB is a few bytes on the wire.
+            Event::Headers { fin: false, .. } => return Worth::Nothing,
+            Event::Headers { id, .. } => self.data(now, id, Bytes::new(), true, spdy, out),
             Event::Reset { id, .. } => self.broken(now, id, Verdict::Reset, spdy, out),
             Event::Faulted { id, .. } => self.broken(now, id, Verdict::Lost, spdy, out),
             Event::GoAway { last, .. } => {
