@@ -22,12 +22,6 @@ use crate::{
     websocket::{Connection as WebSocket, Opcode, Piece, Received, Role},
 };
 
-/// Two channels a port, and a byte for the channel.
-const MOST_PORTS: usize = 128;
-
-/// In base64 the channel is a character, of which ASCII has so many from '0' on.
-const MOST_PORTS_BASE64: usize = 40;
-
 type Events = VecDeque<ForwardEvent>;
 
 pub(super) struct OverChannels {
@@ -63,12 +57,7 @@ impl OverChannels {
         now: Instant,
         out: &mut Events,
     ) -> Result<Self, ForwardError> {
-        let most = match subprotocol {
-            Subprotocol::V4 | Subprotocol::Unnamed => MOST_PORTS,
-            Subprotocol::V4Base64 => MOST_PORTS_BASE64,
-            _ => return Err(ForwardError::Subprotocol),
-        };
-        if ports.len() > most {
+        if ports.len() > subprotocol.most_ports().ok_or(ForwardError::Subprotocol)? {
             return Err(ForwardError::TooMany);
         }
         let mut channels = Self {

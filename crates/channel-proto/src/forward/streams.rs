@@ -54,7 +54,7 @@ impl Streams {
             connections: Vec::new(),
             free: Vec::new(),
             by_stream: BTreeMap::new(),
-            pairing: Pairing::new(limits.spdy_stream_transmit),
+            pairing: Pairing::new(limits.forward_early),
             verdicts: BTreeSet::new(),
             blocked: VecDeque::new(),
             next_request: 0,

@@ -73,6 +73,7 @@ fn small_limits() -> Limits {
         spdy_settings: 4,
         spdy_streams: 4,
         spdy_stream_transmit: 128,
+        forward_early: 128,
     }
 }
 
