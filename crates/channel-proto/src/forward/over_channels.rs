@@ -193,6 +193,10 @@ impl OverChannels {
     }
 
     pub(super) fn close(&mut self) {
+        // Nobody connects any more, and behind what waits for somebody is the peer's close frame.
+        self.held = None;
+        let free = self.ports.iter_mut().filter(|port| port.taken == Taken::Free);
+        free.for_each(|port| port.taken = Taken::Forgotten);
         self.socket.close_with(1000, "");
     }
 
