@@ -5,6 +5,10 @@
 mod channel_frame;
 mod exec_session;
 #[cfg(feature = "spdy")]
+mod forward_channels;
+#[cfg(feature = "spdy")]
+mod forward_end;
+#[cfg(feature = "spdy")]
 mod forward_session;
 mod oracle;
 #[cfg(feature = "spdy")]
@@ -17,6 +21,8 @@ mod websocket_bytes;
 
 pub use channel_frame::channel_frame;
 pub use exec_session::exec_session;
+#[cfg(feature = "spdy")]
+pub use forward_channels::forward_channels;
 #[cfg(feature = "spdy")]
 pub use forward_session::forward_session;
 #[cfg(feature = "spdy")]
@@ -166,6 +172,12 @@ mod tests {
     #[test]
     fn spdy_headers_corpus() {
         replay("spdy_headers", spdy_headers);
+    }
+
+    #[cfg(feature = "spdy")]
+    #[test]
+    fn forward_channels_corpus() {
+        replay("forward_channels", forward_channels);
     }
 
     #[cfg(feature = "spdy")]
