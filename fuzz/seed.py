@@ -99,8 +99,9 @@ def upgrade_request(recording, _):
 
 EXEC_OPS = ["WriteStdin", "CloseStdin", "Resize", "Disconnect", "WriteOutput", "WriteOutputBytes", "Finish", "Transmit",
             "Receive", "Settle", "Pause", "Resume", "Sleep", "Abort", "Cut"]
-FORWARD_OPS = ["Connect", "Write", "WriteBytes", "Finish", "Fail", "Forget", "Transmit", "Receive", "Settle", "Pause",
-               "Resume", "Sleep", "Trouble"]
+FORWARD_OPS = ["Connect", "Write", "WriteBytes", "Finish", "Fail", "Forget", "Reset", "Transmit", "Receive", "Settle",
+               "Pause", "Resume", "Sleep", "Trouble"]
+CHANNEL_OPS = [name for name in FORWARD_OPS if name != "Reset"]
 
 
 def choice(index, count):
@@ -213,6 +214,42 @@ def forward_session(recording, _):
             yield bytes([tunnel, 0, 1, 0, 0, 0]) + b"".join(cut_to_size(ops))
 
 
+def forward_channels(recording, subprotocol):
+    """The connections as they were recorded, each message with a delay and a resting link."""
+    forms = {"v4.channel.k8s.io": 0, "v4.base64.channel.k8s.io": 1, "": 2}
+    form = forms.get(recording["response"]["subprotocol"] or "")
+    if "portforward" not in recording["name"] or recording["response"]["status"] != 101 or form is None:
+        return
+    ops, begun, ends = [], set(), {"c2s": choice(0, 2), "s2c": choice(1, 2)}
+
+    def do(name, *fields):
+        ops.append(op(name, *fields, ops=CHANNEL_OPS))
+
+    for message in recording["messages"]:
+        data, end = payload(message), ends[message["dir"]]
+        if message["opcode"] in ("text", "binary") and data:
+            channel = data[0] - (ord("0") if form == 1 else 0)
+            first = message["dir"] == "s2c" and channel not in begun
+            pick, size = bytes([channel // 2 % 256]), u16(min(message.get("len") or len(data) - 1, 4096))
+            if first:
+                begun.add(channel)
+                if channel % 2 == 0:
+                    do("Connect", pick)
+            elif channel % 2 == 0:
+                do("WriteBytes" if len(ops) % 2 else "Write", end, pick, size)
+            elif message["dir"] == "s2c":
+                do("Fail", pick, bytes([len(data) // 4]))
+        elif message["opcode"] == "close" and message["dir"] == "s2c":
+            for port in range(len(begun) // 2):
+                do("Finish", end, bytes([port]))
+        elif message["opcode"] == "close":
+            do("Trouble", b"\1", end, u16(0))
+        do("Sleep", u16(50))
+        do("Settle")
+    if begun:
+        yield bytes([form, len(begun) // 2 - 1, 0, 1, 0, 0, 0]) + b"".join(cut_to_size(ops))
+
+
 RAW, COMPRESSED = 0, 2
 
 
@@ -244,7 +281,7 @@ def main():
     over_spdy = {"spdy_frames": spdy_frames, "spdy_headers": spdy_headers, "forward_session": forward_session}
     targets = {"channel_frame": channel_frames, "websocket_bytes": websocket_bytes,
                "upgrade_response": upgrade_response, "upgrade_request": upgrade_request,
-               "exec_session": exec_session, **over_spdy}
+               "exec_session": exec_session, "forward_channels": forward_channels, **over_spdy}
     recordings = [json.loads(path.read_text()) for path in sorted(VECTORS.glob("*/*.json"))]
     for target, seeds in targets.items():
         folder = CORPUS / target

@@ -48,6 +48,9 @@ pub struct Limits {
     /// Bytes waiting to be written on one SPDY stream, above which sending on it answers "blocked". 64 KiB: half of
     /// [`transmit`](Self::transmit), so that one stream alone cannot fill it.
     pub spdy_stream_transmit: usize,
+    /// Bytes that the server of a forward keeps of data that came before the error stream of its connection, all connections
+    /// together. 64 KiB: a client opens the error stream first (PFW-5), so that there is nothing to keep.
+    pub forward_early: usize,
 }
 
 impl Default for Limits {
@@ -71,6 +74,7 @@ impl Default for Limits {
             spdy_settings: 64,
             spdy_streams: 1_000,
             spdy_stream_transmit: 64 << 10,
+            forward_early: 64 << 10,
         }
     }
 }

@@ -139,6 +139,17 @@ impl Subprotocol {
         }
     }
 
+    /// How many ports a port-forward in channels can have: two channels each, and a channel is one byte. In base64 it is a character, of
+    /// which ASCII has 80 from `0` on. `None` where there are no such channels (PFW-2).
+    pub(crate) fn most_ports(self) -> Option<usize> {
+        match self {
+            Self::Unnamed | Self::V4 => Some(128),
+            Self::V4Base64 => Some(40),
+            Self::V1 | Self::V1Base64 | Self::V2 | Self::V3 | Self::V5 => None,
+            Self::PortForward | Self::Tunnel => None,
+        }
+    }
+
     /// What the status of an exec or attach looks like (EXE-9, EXE-10). A port-forward has none; the errors of its ports
     /// are text.
     pub fn status_form(self) -> StatusForm {

@@ -9,10 +9,10 @@ use std::time::Duration;
 
 use channel_proto::{
     Role,
-    forward::{ForwardError, ForwardEvent},
-    spdy::{Connection as Spdy, Headers, Priority},
+    forward::{Forward, ForwardError, ForwardEvent},
+    spdy::{Connection as Spdy, Headers, Priority, ResetStatus, StreamId},
 };
-use forward_support::{CUTS, Pair, WIRES, Wire};
+use forward_support::{CUTS, End, Pair, WIRES, Wire, config};
 
 // Holds PFW-5, PFW-6, TUN-1.
 #[test]
@@ -118,16 +118,18 @@ fn an_end_is_not_told_before_the_error_stream_had_its_say() {
     }
 }
 
+/// What the client by hand opens, with whatever headers.
+fn open(spdy: &mut Spdy, headers: &[(&str, &str)]) -> StreamId {
+    let mut all = Headers::new();
+    for (name, value) in headers {
+        all.insert(*name, *value).unwrap();
+    }
+    spdy.open(all, Priority::default()).unwrap()
+}
+
 // Holds PFW-8.
 #[test]
 fn a_server_pairs_streams_by_request_or_by_neighbourhood() {
-    let open = |spdy: &mut Spdy, headers: &[(&str, &str)]| {
-        let mut all = Headers::new();
-        for (name, value) in headers {
-            all.insert(*name, *value).unwrap();
-        }
-        spdy.open(all, Priority::default()).unwrap();
-    };
     let mut pair = Pair::with_raw_client();
     pair.raw(|spdy| {
         open(spdy, &[("streamtype", "data"), ("port", "81"), ("requestid", "7")]);
@@ -149,6 +151,55 @@ fn a_server_pairs_streams_by_request_or_by_neighbourhood() {
     pair.wait(Duration::from_secs(1));
     assert_eq!(pair.raw_resets(), 1, "the one that stayed alone");
     assert!(pair.server.error.is_none());
+}
+
+// Holds PFW-8, PFW-4.
+#[test]
+fn a_stream_that_contradicts_one_that_is_alone_is_cancelled_and_the_first_waits_on() {
+    for second in [("data", "81"), ("data", "82"), ("error", "82")] {
+        let mut pair = Pair::with_raw_client();
+        pair.raw(|spdy| {
+            open(spdy, &[("streamtype", "data"), ("port", "81"), ("requestid", "7")]);
+        });
+        pair.carry_up();
+        assert_eq!(pair.raw_resets_with(), []);
+        let mut refused = None;
+        pair.raw(|spdy| {
+            let (kind, port) = second;
+            refused = Some(open(spdy, &[("streamtype", kind), ("port", port), ("requestid", "7")]));
+        });
+        pair.carry_up();
+        assert_eq!(pair.raw_resets_with(), [(refused.unwrap(), ResetStatus::CANCEL)], "{second:?}");
+        pair.raw(|spdy| {
+            open(spdy, &[("streamtype", "error"), ("port", "81"), ("requestid", "7")]);
+        });
+        pair.carry_up();
+        assert_eq!((pair.server.connects(), pair.raw_resets_with()), (vec![81], vec![]));
+    }
+}
+
+// Holds PFW-8, PFW-4.
+#[test]
+fn a_server_that_is_full_refuses_streams_and_still_completes_pairs() {
+    let mut pair = Pair::with_raw_client();
+    let mut few = config();
+    few.limits.spdy_streams = 4;
+    pair.server = End::of(Forward::over_spdy(Role::Server, &few, pair.now));
+    let mut streams = Vec::new();
+    pair.raw(|spdy| {
+        for request in ["1", "2", "3"] {
+            streams.push(open(spdy, &[("streamtype", "error"), ("port", "81"), ("requestid", request)]));
+        }
+    });
+    pair.carry_up();
+    assert_eq!(pair.raw_resets_with(), [(streams[2], ResetStatus::REFUSED_STREAM)]);
+    pair.raw(|spdy| {
+        for request in ["2", "1"] {
+            open(spdy, &[("streamtype", "data"), ("port", "81"), ("requestid", request)]);
+        }
+    });
+    pair.carry_up();
+    assert_eq!((pair.server.connects(), pair.raw_resets_with()), (vec![81, 81], vec![]));
 }
 
 // Holds TUN-2.

@@ -228,6 +228,19 @@ fn what_comes_before_somebody_connects_is_kept_and_then_stops_the_peer() {
 }
 
 #[test]
+fn who_leaves_reads_on_whatever_waits_for_somebody_to_connect() {
+    let now = Instant::now();
+    let mut config = SessionConfig::client([3; 32]);
+    config.limits.unread = 4;
+    let forward = Forward::over_channels(Role::Client, &[1], Subprotocol::V4, &config, now).unwrap();
+    let mut end = End::of(forward);
+    end.take(now, &[&firsts(&[1])[..], &message(0, b"banner")].concat(), 1);
+    end.forward.abort();
+    end.take(now, &CLOSE, 1);
+    assert!(matches!(end.events[..], [ForwardEvent::Ended(Some(_))]), "{:?}", end.events);
+}
+
+#[test]
 fn a_failure_before_somebody_connects_is_told_then() {
     let mut end = client(&[1, 2]);
     end.take(Instant::now(), &[firsts(&[1, 2]), message(3, b"refused")].concat(), 1);

@@ -5,7 +5,7 @@
 
 mod forward_support;
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::BytesMut;
 use channel_proto::{
@@ -195,6 +195,29 @@ fn what_a_peer_that_leaves_did_not_accept_is_broken_off() {
 
 // Holds PFW-16.
 #[test]
+fn what_is_kept_for_a_lone_stream_has_a_limit_of_its_own() {
+    let mut limited = config();
+    // That of what goes out is another.
+    (limited.limits.forward_early, limited.limits.spdy_stream_transmit) = (10, 4);
+    for (len, connects) in [(10, true), (11, false)] {
+        let mut pair = Pair::with_raw_client();
+        pair.server = End::of(Forward::over_spdy(Role::Server, &limited, pair.now));
+        pair.raw(|spdy| {
+            let stream = open(spdy, "data", "1");
+            assert_eq!(spdy.send(stream, &vec![b'e'; len]), Ok(len));
+        });
+        pair.carry_up();
+        pair.raw(|spdy| _ = open(spdy, "error", "1"));
+        pair.carry_up();
+        assert_eq!(
+            (pair.server.connects().len() == 1, pair.raw_resets()),
+            (connects, usize::from(!connects))
+        );
+    }
+}
+
+// Holds PFW-16.
+#[test]
 fn what_comes_before_the_error_stream_is_kept_as_far_as_there_is_room() {
     let mut pair = Pair::with_raw_client();
     let mut lone = Vec::new();
@@ -269,45 +292,6 @@ fn an_aborted_forward_tells_nothing_more_and_does_not_wait_for_ever() {
         pair.client.forward.handle_timeout(due).unwrap();
         assert_eq!(pair.client.forward.poll_event(), Some(ForwardEvent::Ended(None)));
         assert_eq!((pair.client.forward.poll_event(), pair.client.forward.poll_timeout()), (None, None));
-    }
-}
-
-// Holds TUN-4.
-#[test]
-fn a_client_leaves_a_tunnel_with_goaway_and_then_close_1000() {
-    let mut end = End::of(Forward::over_tunnel(Role::Client, &config(), Instant::now()));
-    end.forward.abort();
-    let sent = end.sends();
-    assert_eq!(sent.len(), 2 + 4 + 16 + 2 + 4 + 2);
-    assert_eq!((sent[0], sent[22]), (0x82, 0x88));
-    let key = &sent[2..6];
-    let frame: Vec<u8> = sent[6..22].iter().zip(key.iter().cycle()).map(|(byte, key)| byte ^ key).collect();
-    assert_eq!(frame[..8], [0x80, 3, 0, 7, 0, 0, 0, 8], "GOAWAY");
-}
-
-// Holds TUN-4.
-#[test]
-fn what_was_written_before_an_abort_goes_out_before_the_close() {
-    for wire in WIRES {
-        let mut pair = Pair::new(wire, usize::MAX);
-        let clients: Vec<_> = (80..90).map(|port| pair.connect(port)).collect();
-        let servers: Vec<_> = (80..90).map(|port| pair.accepted(port)).collect();
-        // More in all than a tunnel lays out at once.
-        let data = vec![7; 60 << 10];
-        let sent: Vec<_> =
-            servers.iter().map(|id| pair.server.forward.write(*id, &data).unwrap_or(0)).collect();
-        assert!(sent.iter().sum::<usize>() > 130 << 10, "{sent:?}");
-        pair.server.forward.abort();
-        pair.settle();
-        let came: Vec<_> = clients.iter().map(|id| pair.client.data(*id).len()).collect();
-        assert_eq!(came, sent, "{wire:?}");
-        if wire == Wire::Tunnel {
-            let last = pair.client.events.last();
-            assert!(
-                matches!(last, Some(ForwardEvent::Ended(Some(close))) if close.code == Some(1000)),
-                "{last:?}"
-            );
-        }
     }
 }
 

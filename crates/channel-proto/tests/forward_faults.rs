@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use bytes::{Buf, BytesMut};
 use channel_proto::{
-    Error, ErrorKind, FrameViolation, Role, SessionConfig, Strictness, Subprotocol,
+    Error, ErrorKind, Role, SessionConfig, Subprotocol,
     forward::{ConnectionId, Forward, ForwardEvent},
 };
 use forward_support::{CUTS, End, config};
@@ -290,34 +290,6 @@ fn junk_is_an_error_or_an_end_and_never_a_good_end() {
         }
     }
     assert!(errors > runs / 2, "{errors} of {runs}");
-}
-
-// Holds TUN-3.
-#[test]
-fn a_tunnel_is_strict_whatever_its_settings_say() {
-    let now = Instant::now();
-    let ping_126 = [&[0x89, 0x80 | 126, 0, 126, 0, 0, 0, 0][..], &[b'p'; 126]].concat();
-    for (bytes, violation, code) in [
-        (vec![0x81, 0x81, 0, 0, 0, 0, b'x'], FrameViolation::Text, 1003_u16),
-        (vec![0x01, 0x80, 0, 0, 0, 0], FrameViolation::Text, 1003),
-        (vec![0x82, 1, b'x'], FrameViolation::Unmasked, 1002),
-        (vec![0xc2, 0x81, 0, 0, 0, 0, b'x'], FrameViolation::ReservedBits, 1002),
-        (vec![0x80, 0x81, 0, 0, 0, 0, b'x'], FrameViolation::StrayContinuation, 1002),
-        (ping_126, FrameViolation::ControlLength, 1002),
-    ] {
-        for strictness in [Strictness::Strict, Strictness::Lax] {
-            for cut in CUTS {
-                let mut config = config();
-                config.strictness = strictness;
-                let mut end = End::of(Forward::over_tunnel(Role::Server, &config, now));
-                end.take(now, &bytes, cut);
-                let error = end.error.clone().expect("refused");
-                assert_eq!((error.kind(), error.offset()), (&ErrorKind::Frame(violation), Some(0)));
-                let sent = end.sends();
-                assert_eq!((sent[0], &sent[2..4]), (0x88, &code.to_be_bytes()[..]), "{violation:?}");
-            }
-        }
-    }
 }
 
 // Holds TUN-5.

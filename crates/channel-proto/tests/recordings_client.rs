@@ -1,5 +1,6 @@
-//! Every recorded exec and attach, replayed to our client: the response and the frames of the real server go in, and the
-//! outputs, the outcome and the answer to the close frame are those that the recording itself shows.
+//! Every recorded exec and attach over WebSocket, of the API server, a kubelet and a container runtime, replayed to our client: the
+//! response and the frames of the real server go in, and the outputs, the outcome and the answer to the close frame are those that
+//! the recording itself shows.
 
 #![allow(clippy::unwrap_used)] // In the helpers of tests too.
 
@@ -233,7 +234,7 @@ fn every_recording_ends_as_it_did() {
             refusals += 1;
         }
     }
-    assert_eq!((sessions, refusals), (237, 46));
+    assert_eq!((sessions, refusals), (246, 53));
     assert_eq!(sessions + refusals, recording::COUNT);
 }
 

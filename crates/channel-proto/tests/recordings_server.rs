@@ -1,5 +1,6 @@
-//! Every recorded exec and attach, replayed to our server: the request and the frames of the recorded client go in, our
-//! application does what the recorded process did, and our server has to answer as the real one did, up to the listed deviations.
+//! Every recorded exec and attach over WebSocket, of the API server, a kubelet and a container runtime, replayed to our server: the
+//! request and the frames of the recorded client go in, our application does what the recorded process did, and our server has to
+//! answer as the real one did, up to the listed deviations.
 
 #![allow(clippy::unwrap_used)] // In the helpers of tests too.
 

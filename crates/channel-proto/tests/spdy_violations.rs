@@ -43,6 +43,7 @@ fn what_breaks_the_framing_ends_the_connection_with_goaway() {
         (SpdyViolation::StreamZero, data(0, 0, b"x")),
         (SpdyViolation::StreamZero, Writer::new().syn_stream(0, 0, &[])),
         (SpdyViolation::StreamZero, Writer::new().syn_reply(0x8000_0000, 0, &[])),
+        (SpdyViolation::StreamZero, Writer::new().headers(0, 0, &[("a", "b")])),
         (SpdyViolation::StreamZero, rst(0, 1)),
         (SpdyViolation::ResetStatus, rst(1, 0)),
         (SpdyViolation::PingZero, ping(0)),

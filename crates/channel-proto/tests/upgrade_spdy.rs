@@ -257,6 +257,25 @@ fn an_upgrade_is_to_one_of_two_or_to_nothing() {
     assert_eq!(old.transport(), None);
 }
 
+// Holds PFW-2, PFW-11.
+#[cfg(feature = "spdy")]
+#[test]
+fn whatever_ports_a_server_accepts_it_can_forward() {
+    use channel_proto::{Role, SessionConfig, forward::Forward};
+
+    for form in [V4, V4Base64, Unnamed] {
+        let asks = asking("GET", &format!("{SOCKET}Sec-WebSocket-Protocol: {}\r\n", form.name()));
+        for count in 1..=256 {
+            let ports = vec![80; count];
+            let accepted = asks.accept_port_forward(&ports, &EVERY).map(|accepted| accepted.subprotocol);
+            let config = SessionConfig::server();
+            let forward =
+                Forward::over_channels(Role::Server, &ports, form, &config, std::time::Instant::now());
+            assert_eq!(accepted.ok(), forward.ok().map(|_| form), "{count} ports in {form}");
+        }
+    }
+}
+
 // Holds UPG-24, UPG-25, PFW-2.
 #[test]
 fn a_port_forward_over_websocket_is_a_tunnel_or_channels_with_ports() {
@@ -283,6 +302,14 @@ fn a_port_forward_over_websocket_is_a_tunnel_or_channels_with_ports() {
         (v4, &[80, 0], Err((400, "port \"0\" must be > 0".to_owned()))),
         (v4, &[80; 128], Ok(V4)),
         (v4, &[80; 129], Err((400, "more than 128 ports".to_owned()))),
+        ("", &[80; 128], Ok(Unnamed)),
+        ("", &[80; 129], Err((400, "more than 128 ports".to_owned()))),
+        (base64, &[80; 40], Ok(V4Base64)),
+        (base64, &[80; 41], Err((400, "more than 40 ports".to_owned()))),
+        (&*format!("{base64}, {v4}"), &[80; 41], Err((400, "more than 40 ports".to_owned()))),
+        (&*format!("{v4}, {base64}"), &[80; 41], Ok(V4)),
+        (&*format!("{base64}, {tunnel}"), &[80; 41], Ok(Tunnel)),
+        ("x", &[80; 129], Err((400, "more than 128 ports".to_owned()))),
         ("portforward.k8s.io", &[80], nothing()),
         ("v5.channel.k8s.io", &[80], nothing()),
         ("channel.k8s.io, base64.channel.k8s.io", &[80], nothing()),

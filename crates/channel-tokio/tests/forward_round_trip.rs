@@ -148,7 +148,8 @@ async fn a_connection_that_is_to_be_accepted_first_waits_for_that() {
         let early = tokio::time::timeout(Duration::from_millis(200), &mut connect).await;
         assert!(early.is_err(), "nothing came back yet");
         gated.gate.send_replace(Open::Both);
-        one_round_trip(&gated.gate, &mut came, async { connect.await.unwrap() }).await;
+        let connection = connect.await.unwrap();
+        one_round_trip(&gated.gate, &mut came, async { connection }).await;
         // Of one that cannot be had, the pod says so behind that it was accepted.
         let mut refused = gated.forward.connect(1).await.unwrap();
         assert!(refused.read_u8().await.unwrap_err().to_string().contains("connection refused"));

@@ -22,12 +22,6 @@ use crate::{
     websocket::{Connection as WebSocket, Opcode, Piece, Received, Role},
 };
 
-/// Two channels a port, and a byte for the channel.
-const MOST_PORTS: usize = 128;
-
-/// In base64 the channel is a character, of which ASCII has so many from '0' on.
-const MOST_PORTS_BASE64: usize = 40;
-
 type Events = VecDeque<ForwardEvent>;
 
 pub(super) struct OverChannels {
@@ -63,12 +57,7 @@ impl OverChannels {
         now: Instant,
         out: &mut Events,
     ) -> Result<Self, ForwardError> {
-        let most = match subprotocol {
-            Subprotocol::V4 | Subprotocol::Unnamed => MOST_PORTS,
-            Subprotocol::V4Base64 => MOST_PORTS_BASE64,
-            _ => return Err(ForwardError::Subprotocol),
-        };
-        if ports.len() > most {
+        if ports.len() > subprotocol.most_ports().ok_or(ForwardError::Subprotocol)? {
             return Err(ForwardError::TooMany);
         }
         let mut channels = Self {
@@ -113,9 +102,7 @@ impl OverChannels {
         input: &mut BytesMut,
         out: &mut Events,
     ) -> Result<Step, Error> {
-        // The client that connects may be late: while data waits for it, nothing is read, and silence means nothing.
-        let reading = if self.held.is_some() { Reading::Paused } else { self.reading };
-        self.heartbeat.set_reading(now, reading);
+        self.tell_heartbeat(now);
         if self.held.is_some() {
             return Ok(Step::Dry);
         }
@@ -206,6 +193,10 @@ impl OverChannels {
     }
 
     pub(super) fn close(&mut self) {
+        // Nobody connects any more, and behind what waits for somebody is the peer's close frame.
+        self.held = None;
+        let free = self.ports.iter_mut().filter(|port| port.taken == Taken::Free);
+        free.for_each(|port| port.taken = Taken::Forgotten);
         self.socket.close_with(1000, "");
     }
 
@@ -221,9 +212,13 @@ impl OverChannels {
 
     pub(super) fn set_reading(&mut self, now: Instant, reading: Reading) {
         self.reading = reading;
-        if self.held.is_none() {
-            self.heartbeat.set_reading(now, reading);
-        }
+        self.tell_heartbeat(now);
+    }
+
+    /// The client that connects may be late: while data waits for it, nothing is read, and silence means nothing.
+    fn tell_heartbeat(&mut self, now: Instant) {
+        let reading = if self.held.is_some() { Reading::Paused } else { self.reading };
+        self.heartbeat.set_reading(now, reading);
     }
 
     pub(super) fn timeout(&self) -> Option<Instant> {
@@ -231,6 +226,7 @@ impl OverChannels {
     }
 
     pub(super) fn handle_timeout(&mut self, now: Instant, _: &mut Events) -> Result<(), Error> {
+        self.tell_heartbeat(now);
         match self.heartbeat.beat(now) {
             Beat::Nothing => Ok(()),
             Beat::Ping => {

@@ -54,7 +54,7 @@ impl Streams {
             connections: Vec::new(),
             free: Vec::new(),
             by_stream: BTreeMap::new(),
-            pairing: Pairing::new(limits.spdy_stream_transmit),
+            pairing: Pairing::new(limits.forward_early),
             verdicts: BTreeSet::new(),
             blocked: VecDeque::new(),
             next_request: 0,
@@ -123,7 +123,9 @@ impl Streams {
                 }
                 self.data(now, id, Bytes::new(), fin, spdy, out);
             }
-            Event::Headers { id, fin, .. } => self.data(now, id, Bytes::new(), fin, spdy, out),
+            // They say nothing that anybody needs, and a block of many KiB is a few bytes on the wire.
+            Event::Headers { fin: false, .. } => return Worth::Nothing,
+            Event::Headers { id, .. } => self.data(now, id, Bytes::new(), true, spdy, out),
             Event::Reset { id, .. } => self.broken(now, id, Verdict::Reset, spdy, out),
             Event::Faulted { id, .. } => self.broken(now, id, Verdict::Lost, spdy, out),
             Event::GoAway { last, .. } => {

@@ -5,6 +5,10 @@
 mod channel_frame;
 mod exec_session;
 #[cfg(feature = "spdy")]
+mod forward_channels;
+#[cfg(feature = "spdy")]
+mod forward_end;
+#[cfg(feature = "spdy")]
 mod forward_session;
 mod oracle;
 #[cfg(feature = "spdy")]
@@ -17,6 +21,8 @@ mod websocket_bytes;
 
 pub use channel_frame::channel_frame;
 pub use exec_session::exec_session;
+#[cfg(feature = "spdy")]
+pub use forward_channels::forward_channels;
 #[cfg(feature = "spdy")]
 pub use forward_session::forward_session;
 #[cfg(feature = "spdy")]
@@ -66,6 +72,7 @@ fn small_limits() -> Limits {
         transmit: 256,
         outgoing_message: 100,
         unread: 256,
+        unread_in_all: 1024,
         spdy_frame: 128,
         spdy_header_block: 256,
         spdy_headers: 4,
@@ -73,6 +80,7 @@ fn small_limits() -> Limits {
         spdy_settings: 4,
         spdy_streams: 4,
         spdy_stream_transmit: 128,
+        forward_early: 128,
     }
 }
 
@@ -165,6 +173,12 @@ mod tests {
     #[test]
     fn spdy_headers_corpus() {
         replay("spdy_headers", spdy_headers);
+    }
+
+    #[cfg(feature = "spdy")]
+    #[test]
+    fn forward_channels_corpus() {
+        replay("forward_channels", forward_channels);
     }
 
     #[cfg(feature = "spdy")]

@@ -56,9 +56,6 @@ impl Accepted {
     }
 }
 
-/// Ports of one port-forward in channels: two channels each, and a channel is one byte.
-const MAX_PORTS: usize = 128;
-
 impl Incoming {
     /// Judges an exec or attach over WebSocket as the real server does, in its order, and chooses the subprotocol: v5 wherever it
     /// stands, else the first of the client's that is `supported` (UPG-6); without an offer
@@ -130,7 +127,7 @@ impl Incoming {
     /// |---|---|---|
     /// | 400 | `query parameter "port" is required` | no port (PFW-2) |
     /// | 400 | `port "0" must be > 0` | port 0 (PFW-2) |
-    /// | 400 | `more than 128 ports` | more ports than there are pairs of channels (PFW-2) |
+    /// | 400 | `more than 128 ports` (in base64 `40`) | more ports than there are pairs of channels (PFW-2) |
     pub fn accept_port_forward(
         &self,
         ports: &[u16],
@@ -150,16 +147,19 @@ impl Incoming {
         if tunnel {
             return self.judge_websocket(|| Some(Subprotocol::Tunnel));
         }
-        let bad_ports = match ports {
+        let chosen = self.choose_forward(supported);
+        // Where nothing is chosen the ports are judged all the same, and first.
+        let most = chosen.unwrap_or(Subprotocol::Unnamed).most_ports().unwrap_or(0);
+        let bad_ports: Option<Cow<'static, str>> = match ports {
             _ if self.transport().is_none() => None,
-            [] => Some("query parameter \"port\" is required"),
-            ports if ports.contains(&0) => Some("port \"0\" must be > 0"),
-            ports if ports.len() > MAX_PORTS => Some("more than 128 ports"),
+            [] => Some("query parameter \"port\" is required".into()),
+            ports if ports.contains(&0) => Some("port \"0\" must be > 0".into()),
+            ports if ports.len() > most => Some(format!("more than {most} ports").into()),
             _ => None,
         };
         match bad_ports {
-            Some(text) => Err(text_response(StatusCode::BAD_REQUEST, text)),
-            None => self.judge_websocket(|| self.choose_forward(supported)),
+            Some(text) => Err(text_response(StatusCode::BAD_REQUEST, text.into_owned())),
+            None => self.judge_websocket(|| chosen),
         }
     }
 

@@ -115,7 +115,7 @@ pub(crate) fn sent(bytes: &[u8], carrier: Carrier) -> Sent {
     in_order(sent)
 }
 
-/// A step in words. DATA on one stream is joined, and headers are in order.
+/// A step in words, every field of a frame among them. DATA on one stream is joined; headers are sorted, since Go writes a map in no order.
 fn note(sent: &mut Sent, step: &Step) {
     let (stream, words) = match step {
         Step::Control(frame) if frame.opcode == frames::CLOSE => (0, format!("close {}", frame.close().0)),
@@ -134,22 +134,36 @@ fn note(sent: &mut Sent, step: &Step) {
             }
             return;
         }
-        Step::Spdy(Item::Control(ControlFrame::SynStream { id, headers, .. })) => {
-            let mut headers: Vec<_> = headers.iter().collect();
-            headers.sort_unstable();
-            (id.get(), format!("open {headers:?}"))
+        Step::Spdy(Item::Control(ControlFrame::SynStream {
+            id,
+            associated,
+            priority,
+            fin,
+            unidirectional,
+            headers,
+        })) => {
+            let rest = format!("to {associated}, priority {}, {fin} {unidirectional}", priority.get());
+            (id.get(), format!("open {:?} {rest}", sorted(headers)))
         }
-        Step::Spdy(Item::Control(ControlFrame::SynReply { id, .. })) => (id.get(), "reply".to_owned()),
+        Step::Spdy(Item::Control(ControlFrame::SynReply { id, fin, headers })) => {
+            (id.get(), format!("reply {:?} {fin}", sorted(headers)))
+        }
         Step::Spdy(Item::Control(ControlFrame::RstStream { id, status })) => {
             (id.get(), format!("reset {}", status.code()))
         }
-        Step::Spdy(Item::Control(ControlFrame::Ping { .. })) => (0, "ping".to_owned()),
-        Step::Spdy(Item::Control(ControlFrame::GoAway { status, .. })) => {
-            (0, format!("goaway {}", status.code()))
+        Step::Spdy(Item::Control(ControlFrame::Ping { id })) => (0, format!("ping {id}")),
+        Step::Spdy(Item::Control(ControlFrame::GoAway { last, status })) => {
+            (0, format!("goaway {last} {}", status.code()))
         }
         Step::Spdy(other) => panic!("{other:?}"),
     };
     sent.entry(stream).or_default().push(words);
+}
+
+fn sorted(headers: &Headers) -> Vec<(&str, &str)> {
+    let mut headers: Vec<_> = headers.iter().collect();
+    headers.sort_unstable();
+    headers
 }
 
 /// What the frames of one end tell the other, worked out by plain means.

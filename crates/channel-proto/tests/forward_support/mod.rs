@@ -8,7 +8,7 @@ use bytes::{Buf, Bytes, BytesMut};
 use channel_proto::{
     Error, HeartbeatConfig, Limits, Role, SessionConfig, Subprotocol,
     forward::{ConnectionId, Forward, ForwardEvent},
-    spdy::{Connection as Spdy, Event, StreamId},
+    spdy::{Connection as Spdy, Event, ResetStatus, StreamId},
 };
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -262,7 +262,16 @@ impl Pair {
 
     /// How many streams were reset since it was last asked.
     pub(crate) fn raw_resets(&mut self) -> usize {
-        self.raw_events().iter().filter(|event| matches!(event, Event::Reset { .. })).count()
+        self.raw_resets_with().len()
+    }
+
+    /// Which streams were reset since it was last asked, and why.
+    pub(crate) fn raw_resets_with(&mut self) -> Vec<(StreamId, ResetStatus)> {
+        let reset = |event| match event {
+            Event::Reset { id, status } => Some((id, status)),
+            _ => None,
+        };
+        self.raw_events().into_iter().filter_map(reset).collect()
     }
 }
 

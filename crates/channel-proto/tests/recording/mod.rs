@@ -7,6 +7,7 @@
 pub(crate) mod cut;
 pub(crate) mod deviations;
 pub(crate) mod frames;
+pub(crate) mod node;
 pub(crate) mod process;
 pub(crate) mod server;
 
@@ -16,10 +17,13 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 use bytes::Bytes;
 use channel_proto::{Encoding, Outcome, PodRequest, StatusForm, Subprotocol};
 use frames::Frame;
+use node::Server;
 use serde_json::{Value, json};
 
-/// The exec and attach sessions in `tests/vectors`.
-pub(crate) const COUNT: usize = 283;
+/// The exec and attach sessions over WebSocket in `tests/vectors`.
+pub(crate) const COUNT: usize = 299;
+
+const FOLDERS: [&str; 5] = ["exec", "attach", "kubectl", "cri", "kubelet"];
 
 pub(crate) struct Recording {
     pub(crate) name: String,
@@ -53,12 +57,13 @@ pub(crate) enum Sender {
 
 /// Every recording of an exec or an attach over WebSocket, one at a time.
 pub(crate) fn all() -> impl Iterator<Item = Recording> {
-    let mut paths: Vec<PathBuf> = ["exec", "attach", "kubectl"].into_iter().flat_map(files).collect();
+    let mut paths: Vec<PathBuf> = FOLDERS.into_iter().flat_map(files).collect();
     paths.sort();
     paths.into_iter().filter_map(|path| {
         let name = path.file_stem().unwrap().to_str().unwrap();
-        let ours = !name.starts_with("kubectl-") || name.ends_with("-ws") && !name.contains("portforward");
-        ours.then(|| Recording::read(&path))
+        let ours = !name.starts_with("kubectl-") || name.ends_with("-ws");
+        let others = name.contains("portforward") || name.contains("-spdy-");
+        (ours && !others).then(|| Recording::read(&path))
     })
 }
 
@@ -131,9 +136,18 @@ impl Recording {
         Subprotocol::from_name(&self.chosen).unwrap_or(Subprotocol::Unnamed)
     }
 
+    /// Whose server answered.
+    pub(crate) fn server(&self) -> Server {
+        Server::of(&self.name)
+    }
+
     /// Container, command and streams, if the request has any stream.
     pub(crate) fn pod(&self) -> Option<PodRequest> {
-        PodRequest::parse(&self.path_and_query.parse().unwrap()).ok().map(Option::unwrap)
+        match self.server() {
+            Server::Api => PodRequest::parse(&self.path_and_query.parse().unwrap()).ok().map(Option::unwrap),
+            Server::Kubelet => node::of_kubelet(&self.path_and_query),
+            Server::Runtime => Some(node::of_token()),
+        }
     }
 
     /// The frames of one side.

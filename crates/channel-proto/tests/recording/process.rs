@@ -101,7 +101,7 @@ fn writes(command: &[&str], stdin: &[u8], ended: bool) -> Option<Vec<u8>> {
         "-c" | "sleep 4; wc -c" => if_ended(format!("{}\n", stdin.len())),
         "cat; sleep 1; echo end" => [stdin, &if_ended("end\n".into())].concat(),
         "read x; echo $x >&2" => line(),
-        "echo hi" => b"hi\n".to_vec(),
+        "echo hi" | "echo hi; exit 7" | "echo hi; echo err >&2; exit 7" => b"hi\n".to_vec(),
         "dd if=/dev/zero bs=65536 count=16 2>/dev/null" => vec![0; 1 << 20],
         script => {
             let count = script.strip_prefix("head -c ")?;

@@ -16,9 +16,11 @@ use super::{
     Recording, Sender,
     cut::Cut,
     frames::{self, Frame, decode},
+    node::Server,
     process::Received,
 };
 
+/// v5 first, which a container runtime does not know.
 const SUPPORTED: [Subprotocol; 6] = [
     Subprotocol::V5,
     Subprotocol::V4,
@@ -50,8 +52,44 @@ pub(crate) fn read_request(request: &[u8], cut: Cut) -> Incoming {
     found.unwrap()
 }
 
-/// What our server answers: as the recorded one, who asks comes first, then what for, then how.
+/// What our server answers in the place of the recorded one.
 pub(crate) fn answer(recording: &Recording, incoming: &Incoming) -> Result<Accepted, Bytes> {
+    match recording.server() {
+        Server::Api => answer_api(recording, incoming),
+        Server::Kubelet => answer_kubelet(recording, incoming),
+        Server::Runtime => answer_runtime(recording, incoming),
+    }
+}
+
+/// A kubelet refuses in plain text, in the same order.
+fn answer_kubelet(recording: &Recording, incoming: &Incoming) -> Result<Accepted, Bytes> {
+    let text = |code: u16, text: String| Err(refuse(code.try_into().unwrap(), ContentType::Text, text));
+    // One recording lacks the client certificate, which no head shows.
+    if recording.name.ends_with("no-auth") {
+        return text(401, "Unauthorized".into());
+    }
+    let Some(pod) = recording.pod() else { return text(400, RequestError::NoStreams.to_string()) };
+    let (known, containers) = PODS[0];
+    let container = pod.container.unwrap();
+    match pod.pod == known {
+        false => text(404, "pod does not exist".into()),
+        true if !containers.contains(&container.as_str()) => {
+            text(500, format!("container not found ({container:?})"))
+        }
+        true => incoming.accept(&SUPPORTED).map_err(|response| respond(*response)),
+    }
+}
+
+/// A container runtime knows its tokens, and no v5.
+fn answer_runtime(recording: &Recording, incoming: &Incoming) -> Result<Accepted, Bytes> {
+    if recording.name.ends_with("token-bad") {
+        return Err(refuse(StatusCode::NOT_FOUND, ContentType::Text, "404 page not found\n"));
+    }
+    incoming.accept(&SUPPORTED[1..]).map_err(|response| respond(*response))
+}
+
+/// As the recorded one: who asks comes first, then what for, then how.
+fn answer_api(recording: &Recording, incoming: &Incoming) -> Result<Accepted, Bytes> {
     let user = match incoming.bearer() {
         // One recording authenticates by a certificate, which no head shows.
         Ok(None) if recording.name.ends_with("client-cert") => Some(ADMIN),

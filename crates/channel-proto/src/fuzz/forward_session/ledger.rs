@@ -2,11 +2,13 @@
 
 use std::{
     collections::BTreeMap,
-    sync::LazyLock,
     time::{Duration, Instant},
 };
 
-use crate::forward::{ConnectionId, ForwardEvent};
+use crate::{
+    forward::{ConnectionId, ForwardEvent},
+    fuzz::forward_end::{Stream, Who, bytes},
+};
 
 /// How long a client waits for what the error stream says (PFW-7).
 const GRACE: Duration = Duration::from_millis(500);
@@ -63,35 +65,6 @@ enum Heard {
     End,
     Failed,
     Reset,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Who {
-    Client,
-    Server,
-}
-
-/// A stream of bytes that anybody can compute: no two places of it look alike for long, nor two streams.
-#[derive(Default)]
-struct Stream {
-    sent: usize,
-    received: usize,
-}
-
-/// A prime, longer than any piece of data.
-const PERIOD: usize = (1 << 17) - 1;
-
-/// Two periods of bytes, so that every piece is somewhere in one piece.
-static BYTES: LazyLock<Vec<u8>> = LazyLock::new(|| {
-    let byte = |at: u64| (at.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 56) as u8;
-    let period: Vec<u8> = (0..PERIOD as u64).map(byte).collect();
-    period.repeat(2)
-});
-
-/// What stands at a place of a stream; `salt` is its number.
-fn bytes(salt: usize, at: usize, len: usize) -> &'static [u8] {
-    let start = (salt * 7_919 + at) % PERIOD;
-    &BYTES[start..start + len]
 }
 
 impl Half {

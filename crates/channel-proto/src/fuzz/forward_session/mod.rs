@@ -1,6 +1,5 @@
 //! A port-forward's client and server, and any number of connections between them, over a link that cuts, delays and goes bad.
 
-mod end;
 mod ledger;
 
 use std::time::{Duration, Instant};
@@ -8,13 +7,11 @@ use std::time::{Duration, Instant};
 use arbitrary::{Arbitrary, Unstructured};
 use bytes::Bytes;
 
-use self::{
-    end::{End, WireState},
-    ledger::{Ledger, Who},
-};
+use self::ledger::Ledger;
+use super::forward_end::{End, Who, WireState, heartbeat, until_rest};
 use crate::{
     forward::{ConnectionId, Forward, ForwardError},
-    heartbeat::{HeartbeatConfig, Reading},
+    heartbeat::Reading,
     session::SessionConfig,
     websocket::Role,
 };
@@ -269,7 +266,7 @@ impl Pair {
 
     /// Lets everything through that wants through, in a bounded number of rounds.
     fn settle(&mut self) {
-        for _ in 0..100_000 {
+        until_rest(|| {
             let moved = [
                 self.client.transmit(usize::MAX),
                 self.server.transmit(usize::MAX),
@@ -278,11 +275,8 @@ impl Pair {
             ];
             // What was taken without a word may have to be answered before more is taken.
             let answers = [&mut self.client, &mut self.server].map(|end| !end.forward.transmit().is_empty());
-            if moved == [false; 4] && answers == [false; 2] {
-                return;
-            }
-        }
-        panic!("it never comes to rest");
+            moved != [false; 4] || answers != [false; 2]
+        });
     }
 
     fn is_healthy(&self) -> bool {
@@ -362,14 +356,6 @@ impl Pair {
         self.settle();
         self.assert_all_arrived();
     }
-}
-
-fn heartbeat(u: &mut Unstructured<'_>) -> arbitrary::Result<HeartbeatConfig> {
-    let short = HeartbeatConfig {
-        ping_every: Some(Duration::from_secs(1)),
-        dead_after: Some(Duration::from_secs(3)),
-    };
-    Ok(*u.choose(&[HeartbeatConfig::default(), HeartbeatConfig::OFF, short])?)
 }
 
 #[cfg(test)]

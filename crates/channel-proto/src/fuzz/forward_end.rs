@@ -1,15 +1,26 @@
-//! One end of a forward, and the wire that leads from it to the other end.
+//! One end of a forward over anything, and the wire that leads from it to the other end.
 
-use std::{io::IoSlice, time::Instant};
+use std::{
+    io::IoSlice,
+    sync::LazyLock,
+    time::{Duration, Instant},
+};
 
+use arbitrary::Unstructured;
 use bytes::{Buf, BytesMut};
 
 use crate::{
     error::{Error, ErrorKind},
     forward::{Forward, ForwardEvent},
-    heartbeat::Reading,
+    heartbeat::{HeartbeatConfig, Reading},
     session::SessionConfig,
 };
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Who {
+    Client,
+    Server,
+}
 
 /// A forward and what a driver holds for it.
 pub(super) struct End {
@@ -26,6 +37,8 @@ pub(super) struct End {
     /// Whether its last event came.
     pub(super) told: bool,
     pub(super) error: Option<Error>,
+    /// What came may wait for somebody to connect, and then nothing is read.
+    held_up: bool,
     /// The longest payload handed over as a slice: such a one is taken whole if there is any room.
     pub(super) longest_shared: usize,
 }
@@ -79,6 +92,7 @@ impl End {
             eof: Eof::Untold,
             told: false,
             error: None,
+            held_up: false,
             longest_shared: 0,
         }
     }
@@ -137,7 +151,8 @@ impl End {
         }
         // What is left is the beginning of a frame, unless something has to be written first.
         let dry = all && !some && self.reading == Reading::Active && self.forward.transmit().is_empty();
-        if dry && from.state == WireState::Ended && self.eof == Eof::Untold {
+        let waits = self.held_up && !self.input.is_empty();
+        if dry && !waits && from.state == WireState::Ended && self.eof == Eof::Untold {
             self.eof = Eof::Told;
             self.forward.handle_eof();
             self.take(now, &mut hear);
@@ -184,6 +199,14 @@ impl End {
         self.forward.set_reading(now, reading);
     }
 
+    /// What came waits for somebody to connect, or does so no more.
+    pub(super) fn set_held_up(&mut self, now: Instant, held_up: bool) {
+        if self.held_up && !held_up {
+            self.heard.1 = now;
+        }
+        self.held_up = held_up;
+    }
+
     /// It is `now`: does what is due.
     pub(super) fn tick(&mut self, now: Instant) {
         self.assert_watches();
@@ -204,6 +227,7 @@ impl End {
     fn assert_watches(&self) {
         if let Some(after) = self.config.heartbeat.dead_after
             && self.reading == Reading::Active
+            && !self.held_up
             && !self.is_over()
             && !self.forward.is_closing()
         {
@@ -218,4 +242,40 @@ impl End {
         assert!(self.error.as_ref().is_none_or(|before| *before == error), "errors stick");
         self.error = Some(error);
     }
+}
+
+/// A stream of bytes that anybody can compute: no two places of it look alike for long, nor two streams.
+#[derive(Default)]
+pub(super) struct Stream {
+    pub(super) sent: usize,
+    pub(super) received: usize,
+}
+
+/// A prime, longer than any piece of data.
+const PERIOD: usize = (1 << 17) - 1;
+
+/// Two periods of bytes, so that every piece is somewhere in one piece.
+static BYTES: LazyLock<Vec<u8>> = LazyLock::new(|| {
+    let byte = |at: u64| (at.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 56) as u8;
+    let period: Vec<u8> = (0..PERIOD as u64).map(byte).collect();
+    period.repeat(2)
+});
+
+/// What stands at a place of a stream; `salt` is its number.
+pub(super) fn bytes(salt: usize, at: usize, len: usize) -> &'static [u8] {
+    let start = (salt * 7_919 + at) % PERIOD;
+    &BYTES[start..start + len]
+}
+
+/// Repeats what moves bytes until nothing moves, in a bounded number of rounds.
+pub(super) fn until_rest(mut moves: impl FnMut() -> bool) {
+    assert!((0..100_000).any(|_| !moves()), "it never comes to rest");
+}
+
+pub(super) fn heartbeat(u: &mut Unstructured<'_>) -> arbitrary::Result<HeartbeatConfig> {
+    let short = HeartbeatConfig {
+        ping_every: Some(Duration::from_secs(1)),
+        dead_after: Some(Duration::from_secs(3)),
+    };
+    Ok(*u.choose(&[HeartbeatConfig::default(), HeartbeatConfig::OFF, short])?)
 }
