@@ -8,7 +8,7 @@ use super::{
 };
 use crate::websocket::Role;
 
-/// Streams reset by the peer that are remembered, so that what still comes on them is delivered. An exec has five.
+/// Streams reset by the peer that are remembered, so that what still comes on them is delivered (SPD-14). An exec has five.
 const REMEMBERED: usize = 64;
 
 pub(super) struct Streams {
