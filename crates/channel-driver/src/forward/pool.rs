@@ -1,19 +1,24 @@
 //! The upgraded connections under a forward.
 
+pub(super) mod backoff;
+mod links;
+
 use std::{
-    sync::{
-        Arc, PoisonError,
-        atomic::{AtomicUsize, Ordering},
-    },
+    future::{Future, poll_fn},
+    pin::{Pin, pin},
+    sync::Arc,
+    task::Poll,
     time::Duration,
 };
 
-use async_lock::Mutex;
 use channel_proto::{
-    Action, PodRequest, Role, Service, Streams, Subprotocol,
+    Action, PodRequest, Role, Service, Streams, Subprotocol, Transport,
     forward::{Forward as Machine, ForwardError},
     upgrade::Fallback,
 };
+
+use event_listener::EventListener;
+use links::{Claim, Found, Link, Links};
 
 use super::{Connection, FirstByte};
 use crate::{
@@ -24,6 +29,7 @@ use crate::{
     halves::Handle,
     runtime::Runtime,
     shared::Shared,
+    trace::Span,
 };
 
 /// What a forward needs to connect, and to connect again.
@@ -46,30 +52,25 @@ pub(crate) enum Pod {
     At(String),
 }
 
+/// As many links as are wanted, of which at least one was there.
 pub(super) struct Pool<R> {
-    pub(super) settings: Settings<R>,
-    links: Mutex<Vec<Arc<Link>>>,
-    next: AtomicUsize,
-    /// Of the connection that was opened last.
-    agreed: std::sync::Mutex<Agreed>,
-}
-
-/// One upgraded connection.
-pub(super) struct Link {
-    handle: Handle<Machine>,
+    pub(super) settings: Arc<Settings<R>>,
+    links: Arc<Links>,
 }
 
 impl<R: Runtime<Timer: Unpin>> Pool<R> {
-    /// Opens the first connection, to know that there can be one.
+    /// Opens the first connection, to know that there can be one, and further ones, if any are wanted, without waiting for them.
     pub(super) async fn open(settings: Settings<R>) -> Result<Self, Error> {
         settings.check()?;
-        let (link, agreed) = settings.open(&settings.ports).await?;
-        let links = Mutex::new(vec![Arc::new(link)]);
-        Ok(Self { settings, links, next: AtomicUsize::new(0), agreed: agreed.into() })
+        let (link, agreed) = settings.open().await?;
+        let links = Links::new(link, agreed, settings.spread);
+        let pool = Self { settings: Arc::new(settings), links };
+        pool.look(&mut None);
+        Ok(pool)
     }
 
     pub(super) fn agreed(&self) -> Agreed {
-        self.agreed.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.links.lock().agreed.clone()
     }
 
     pub(super) async fn connect(&self, port: u16) -> Result<Connection, Error> {
@@ -81,38 +82,77 @@ impl<R: Runtime<Timer: Unpin>> Pool<R> {
         for _ in 0..=self.settings.spread {
             match self.link().await?.connect(port) {
                 Ok(connection) => return Ok(connection),
-                Err(ForwardError::PortTaken) => return self.settings.connect_apart(port).await,
+                Err(ForwardError::PortTaken) => {
+                    let channels = self.agreed().subprotocol;
+                    return self.settings.connect_apart(port, channels).await;
+                }
                 Err(error) => last = error,
             }
         }
         Err(Error::Forward(last))
     }
 
-    /// Whether the connections have an upgraded connection under them that is there without them, and can be lost. Over channels there is none:
-    /// each has its own.
+    /// Whether there is an upgraded connection that can be lost.
     pub(super) fn stands(&self) -> bool {
-        matches!(self.agreed().subprotocol, Subprotocol::Tunnel | Subprotocol::PortForward)
+        self.links.lock().stand()
     }
 
-    /// The next connection in turn; a new one where one is missing or was lost.
+    /// A link that lives, if there is one.
+    pub(super) fn living(&self) -> Option<Arc<Link>> {
+        self.links.lock().living()
+    }
+
+    /// The link that carries least. Only where there is none, one is waited for.
     pub(super) async fn link(&self) -> Result<Arc<Link>, Error> {
-        let mut links = self.links.lock().await;
-        links.retain(|link| link.is_usable());
-        if links.len() < self.settings.spread {
-            match self.settings.open(&self.settings.ports).await {
-                Ok((link, agreed)) => {
-                    *self.agreed.lock().unwrap_or_else(PoisonError::into_inner) = agreed;
-                    let link = Arc::new(link);
-                    links.push(link.clone());
-                    return Ok(link);
-                }
-                Err(error) if links.is_empty() => return Err(error),
-                // Those that live will do.
-                Err(_) => {}
+        let mut seen = None;
+        loop {
+            let changed = self.links.changed();
+            if let Some(found) = self.look(&mut seen) {
+                return found;
             }
+            changed.await;
         }
-        let turn = self.next.fetch_add(1, Ordering::Relaxed) % links.len();
-        Ok(links[turn].clone())
+    }
+
+    /// Looks for a link, and has opened what is missing.
+    fn look(&self, seen: &mut Option<u64>) -> Option<Result<Arc<Link>, Error>> {
+        match self.links.find(R::now(), seen) {
+            Found::Link(link, claims) => {
+                claims.into_iter().for_each(|claim| self.begin(claim));
+                Some(Ok(link))
+            }
+            Found::Waits(claim) => {
+                claim.into_iter().for_each(|claim| self.begin(claim));
+                None
+            }
+            Found::Failed(error) => Some(Err(error)),
+        }
+    }
+
+    /// Opens a link in a task of its own: nobody has to wait for it, and whoever does can go away.
+    fn begin(&self, claim: Claim) {
+        let (settings, closing) = (self.settings.clone(), self.links.closing());
+        R::spawn(Span::current().of(async move {
+            if let Some(opened) = unless(closing, settings.open()).await {
+                claim.settle(opened);
+            }
+        }));
+    }
+}
+
+/// Runs `future`, unless that is `over` before it ends.
+pub(super) async fn unless<T>(mut over: EventListener, future: impl Future<Output = T>) -> Option<T> {
+    let mut future = pin!(future);
+    poll_fn(|cx| match future.as_mut().poll(cx) {
+        Poll::Ready(value) => Poll::Ready(Some(value)),
+        Poll::Pending => Pin::new(&mut over).poll(cx).map(|()| None),
+    })
+    .await
+}
+
+impl<R> Drop for Pool<R> {
+    fn drop(&mut self) {
+        self.links.close();
     }
 }
 
@@ -138,10 +178,14 @@ impl<R: Runtime<Timer: Unpin>> Settings<R> {
 
     /// Upgrades a connection: to the tunnel, or where the server does not know it, to SPDY, or where that cannot be either and the ports are known,
     /// to channels.
-    async fn open(&self, ports: &[u16]) -> Result<(Link, Agreed), Error> {
+    async fn open(&self) -> Result<(Link, Agreed), Error> {
         let mut plan = self.plan.clone();
-        plan.fallbacks.retain(|step| *step != Fallback::Channels || !ports.is_empty());
-        let upgraded = self.client.negotiate(&self.target(ports), &plan).await?;
+        plan.fallbacks.retain(|step| *step != Fallback::Channels || !self.ports.is_empty());
+        self.open_as(&self.ports, &plan).await
+    }
+
+    async fn open_as(&self, ports: &[u16], plan: &Plan) -> Result<(Link, Agreed), Error> {
+        let upgraded = self.client.negotiate(&self.target(ports), plan).await?;
         let (config, now) = (self.client.session_config()?, R::now());
         let machine = match upgraded.agreed.subprotocol {
             Subprotocol::Tunnel => Machine::over_tunnel(Role::Client, &config, now),
@@ -152,18 +196,19 @@ impl<R: Runtime<Timer: Unpin>> Settings<R> {
         };
         let shared = Shared::new(machine, upgraded.stream, upgraded.rest, &config.limits, R::now);
         shared.lock().patience = self.patience;
-        let link = Link { handle: Handle::new(&shared) };
+        let link = Link::new(Handle::new(&shared));
         Background::<Machine, R>::spawn(shared);
         Ok((link, upgraded.agreed))
     }
 
     /// A further connection to a port, over channels: they have one for each port and upgrade, so it has an upgraded connection to itself, which ends
     /// with it. A path and query stands for the ports that were named where it came from, and for no others.
-    async fn connect_apart(&self, port: u16) -> Result<Connection, Error> {
-        match self.pod {
-            Pod::Named { .. } => self.open(&[port]).await?.0.connect(port).map_err(Error::Forward),
-            Pod::At(_) => Err(Error::Forward(ForwardError::PortTaken)),
-        }
+    async fn connect_apart(&self, port: u16, channels: Subprotocol) -> Result<Connection, Error> {
+        let Pod::Named { .. } = self.pod else { return Err(Error::Forward(ForwardError::PortTaken)) };
+        // What the server does not know was found out by the first.
+        let plan =
+            Plan { transport: Transport::WebSocket, offer: Some(vec![channels]), fallbacks: Vec::new() };
+        self.open_as(&[port], &plan).await?.0.connect(port).map_err(Error::Forward)
     }
 
     fn target(&self, ports: &[u16]) -> Target {
@@ -181,27 +226,3 @@ impl<R: Runtime<Timer: Unpin>> Settings<R> {
 }
 
 const PORT_0: &str = "port 0 is no port to connect to";
-
-impl Link {
-    fn connect(&self, port: u16) -> Result<Connection, ForwardError> {
-        let shared = &self.handle.shared;
-        // The request goes out with what is written first, if that is soon.
-        let id = shared.defer(|machine| machine.connect(port))?;
-        Ok(Connection::new(shared, id))
-    }
-
-    /// Whether new connections can go over it.
-    fn is_usable(&self) -> bool {
-        let state = self.handle.shared.lock();
-        !state.has_ended() && !state.machine.is_going_away()
-    }
-
-    /// Waits until it is lost, and tells how.
-    pub(super) async fn lost(&self) -> String {
-        match self.handle.shared.ended().await {
-            Ok(Some(close)) => close.to_string(),
-            Ok(None) => "the connection ended".to_owned(),
-            Err(error) => error.to_string(),
-        }
-    }
-}

@@ -1,14 +1,9 @@
 //! Dropping, cutting, cancelling: the connection is closed, no task is left, and nothing is claimed.
 
 use std::{
-    any::TypeId,
-    collections::BTreeMap,
-    future::Future,
     io,
-    marker::PhantomData,
-    net::SocketAddr,
     pin::pin,
-    sync::{Arc, Mutex},
+    sync::Arc,
     task::{Context, Wake, Waker},
     time::{Duration, Instant},
 };
@@ -26,6 +21,7 @@ use futures::{
 };
 
 use crate::support::{
+    counted::{Counted, tasks},
     entry::{ALL, Entry},
     flavour::Flavour,
     pod::{exec, pod},
@@ -48,80 +44,19 @@ fn pair<F: Flavour>(capacity: usize) -> (Session, ServerSession) {
     (over::<F::Runtime>(Io(near)), serve::<F::Runtime>(Io(far)))
 }
 
-/// A runtime whose tasks are counted. One test of each flavour does.
-struct Counted<F>(PhantomData<F>);
-
-static TASKS: Mutex<BTreeMap<TypeId, usize>> = Mutex::new(BTreeMap::new());
-
-fn tasks<F: Flavour>() -> usize {
-    TASKS.lock().unwrap().get(&TypeId::of::<F>()).copied().unwrap_or(0)
-}
-
-/// Counts a task until it is dropped.
-struct Count(TypeId);
-
-impl Count {
-    fn new<F: Flavour>() -> Self {
-        *TASKS.lock().unwrap().entry(TypeId::of::<F>()).or_default() += 1;
-        Self(TypeId::of::<F>())
-    }
-}
-
-impl Drop for Count {
-    fn drop(&mut self) {
-        *TASKS.lock().unwrap().entry(self.0).or_default() -= 1;
-    }
-}
-
-impl<F: Flavour> Runtime for Counted<F> {
-    type Stream = <F::Runtime as Runtime>::Stream;
-    type Timer = <F::Runtime as Runtime>::Timer;
-    type Listener = <F::Runtime as Runtime>::Listener;
-
-    fn now() -> Instant {
-        <F::Runtime as Runtime>::now()
-    }
-
-    fn timer() -> <F::Runtime as Runtime>::Timer {
-        <F::Runtime as Runtime>::timer()
-    }
-
-    fn spawn(future: impl Future<Output = ()> + Send + 'static) {
-        let count = Count::new::<F>();
-        <F::Runtime as Runtime>::spawn(async move {
-            let _count = count;
-            future.await;
-        });
-    }
-
-    fn listen(
-        address: SocketAddr,
-    ) -> impl Future<Output = io::Result<<F::Runtime as Runtime>::Listener>> + Send {
-        <F::Runtime as Runtime>::listen(address)
-    }
-
-    fn break_off(stream: &<F::Runtime as Runtime>::Stream) {
-        <F::Runtime as Runtime>::break_off(stream);
-    }
-
-    fn connect(
-        host: &str,
-        port: u16,
-    ) -> impl Future<Output = io::Result<<F::Runtime as Runtime>::Stream>> + Send {
-        <F::Runtime as Runtime>::connect(host, port)
-    }
-}
+/// Where tasks are counted.
+struct Here;
 
 #[behaviour]
 async fn dropping_every_handle_closes_the_connection_and_leaves_no_task<F: Flavour>() {
     let (near, far) = duplex(4096);
-    let (client, server) = (over::<Counted<F>>(Io(near)), serve::<Counted<F>>(Io(far)));
-    assert_eq!(tasks::<F>(), 2);
+    let (client, server) = (over::<Counted<F, Here>>(Io(near)), serve::<Counted<F, Here>>(Io(far)));
+    assert_eq!(tasks::<F, Here>(), 2);
     drop(client);
     let going_away = Some(CloseReason { code: Some(1001), reason: "".into() });
     assert_eq!(server.ended().await.unwrap(), going_away);
     drop(server);
-    until::<F>("no task is left", || tasks::<F>() == 0).await;
+    until::<F>("no task is left", || tasks::<F, Here>() == 0).await;
 }
 
 #[behaviour]
@@ -213,7 +148,7 @@ async fn a_cut_connection_is_never_an_end_of_the_output<F: Flavour>() {
 async fn a_cut_connection_is_no_success<F: Flavour, E: Entry>() {
     let (near, mut far) = duplex(4096);
     let mut client = E::client::<F>(near, ALL, &SessionConfig::client([1; 32]));
-    far.write_all(b"\x82\x01\x01\x82\x05\x01some").await.unwrap();
+    far.write_all(E::SOME).await.unwrap();
     let mut some = [0; 4];
     client.stdout.as_mut().unwrap().read_exact(&mut some).await.unwrap();
     assert_eq!(&some, b"some");

@@ -212,13 +212,13 @@ async fn attach_talks_to_the_main_process_and_leaves_it_running<F: Flavour, E: E
     }
 }
 
-// Holds UPG-6.
+// Holds UPG-6, UPG-22.
 #[behaviour(each entry)]
 async fn every_subprotocol_runs_a_command<F: Flavour, E: Entry>() {
     let pod = start(Pod::builder()).await;
-    for subprotocol in Subprotocol::NAMED.into_iter().chain([Subprotocol::Unnamed]) {
+    for &subprotocol in E::SUBPROTOCOLS {
         let run = Run::exec(["sh", "-c", "read line; echo $line; exit 3"], IN_OUT);
-        let mut session = E::start::<F>(&pod, Run { subprotocol, ..run }).await;
+        let mut session = E::start::<F>(&pod, Run { subprotocol: Some(subprotocol), ..run }).await;
         assert_eq!(session.subprotocol, subprotocol);
         let (mut stdin, mut stdout) = (session.stdin.take().unwrap(), session.stdout.take().unwrap());
         stdin.write_all(b"hello\n").await.unwrap();

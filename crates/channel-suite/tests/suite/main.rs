@@ -14,7 +14,7 @@ mod runtime;
 mod server;
 mod support;
 
-/// Makes a function a test for each runtime and each number of threads; and, if it is for each entry, for each of these.
+/// Makes a function a test for each runtime and each number of threads; and, if it is for each entry or each carrier of a forward, for each of these.
 macro_rules! on_every_runtime {
     ($test:ident) => {
         mod $test {
@@ -26,26 +26,39 @@ macro_rules! on_every_runtime {
             mod bytes {
                 crate::on_every_runtime!(@all super::super::$test, [, crate::support::entry::Bytes]);
             }
+            mod spdy {
+                crate::on_every_runtime!(@all super::super::$test, [, crate::support::entry::Spdy]);
+            }
             mod messages {
                 crate::on_every_runtime!(@all super::super::$test, [, crate::support::entry::Messages]);
             }
         }
     };
-    (@all $test:path, $entry:tt) => {
+    ($test:ident each carrier) => {
+        mod $test {
+            mod tunnel {
+                crate::on_every_runtime!(@all super::super::$test, [, crate::forward::carrier::Tunnel]);
+            }
+            mod raw_spdy {
+                crate::on_every_runtime!(@all super::super::$test, [, crate::forward::carrier::RawSpdy]);
+            }
+        }
+    };
+    (@all $test:path, $parameter:tt) => {
         use $test as test;
 
         use crate::{on_every_runtime, support::flavour::*};
 
-        on_every_runtime!(@one tokio_current_thread, TokioCurrentThread, $entry);
-        on_every_runtime!(@one tokio_many_threads, TokioManyThreads, $entry);
-        on_every_runtime!(@one smol_one_thread, SmolOneThread, $entry);
-        on_every_runtime!(@one smol_many_threads, SmolManyThreads, $entry);
-        on_every_runtime!(@one async_std, AsyncStdPool, $entry);
+        on_every_runtime!(@one tokio_current_thread, TokioCurrentThread, $parameter);
+        on_every_runtime!(@one tokio_many_threads, TokioManyThreads, $parameter);
+        on_every_runtime!(@one smol_one_thread, SmolOneThread, $parameter);
+        on_every_runtime!(@one smol_many_threads, SmolManyThreads, $parameter);
+        on_every_runtime!(@one async_std, AsyncStdPool, $parameter);
     };
-    (@one $name:ident, $flavour:ident, [$($entry:tt)*]) => {
+    (@one $name:ident, $flavour:ident, [$($parameter:tt)*]) => {
         #[test]
         fn $name() {
-            run::<$flavour>(test::<$flavour $($entry)*>());
+            run::<$flavour>(test::<$flavour $($parameter)*>());
         }
     };
 }

@@ -1,4 +1,5 @@
-//! The two entries of a session: the bytes of a connection, which the driver reads, and the messages of somebody else's WebSocket.
+//! The entries of a session: the bytes of a connection that was upgraded to WebSocket or to SPDY, which the driver reads, and the messages of
+//! somebody else's WebSocket.
 
 use std::{future::Future, ops::Range};
 
@@ -10,7 +11,8 @@ use bytes::BytesMut;
 use channel_driver::{Io, Machine, ServerSession, Session};
 use channel_pod::Pod;
 use channel_proto::{
-    Action, CloseReason, Outcome, PodRequest, SessionConfig, Streams, Subprotocol, TerminalSize,
+    Action, CloseReason, Outcome, PodRequest, Service, SessionConfig, Streams, Subprotocol, TerminalSize,
+    Transport,
     session::{Client, Server, Session as MachineOf, Side},
 };
 use futures::{
@@ -36,6 +38,12 @@ pub(crate) trait Entry: 'static {
     /// How much is taken from a peer that writes to somebody who does not read.
     const KEPT: Range<usize>;
 
+    /// "some" on stdout, as a server says it.
+    const SOME: &'static [u8];
+
+    /// What is spoken there, best first.
+    const SUBPROTOCOLS: &'static [Subprotocol];
+
     /// A command in the embedded pod, or an attachment to it.
     fn start<F: Flavour>(pod: &Pod, run: Run) -> impl Future<Output = Running> + Send;
 
@@ -59,13 +67,14 @@ pub(crate) struct Run {
     pub(crate) command: Option<Vec<String>>,
     pub(crate) streams: Streams,
     pub(crate) size: Option<TerminalSize>,
-    pub(crate) subprotocol: Subprotocol,
+    /// The best unless it is said.
+    pub(crate) subprotocol: Option<Subprotocol>,
 }
 
 impl Run {
     pub(crate) fn exec<const N: usize>(command: [&str; N], streams: Streams) -> Self {
         let command = Some(command.into_iter().map(str::to_owned).collect());
-        Self { command, streams, size: None, subprotocol: Subprotocol::V5 }
+        Self { command, streams, size: None, subprotocol: None }
     }
 
     pub(crate) fn attach(streams: Streams) -> Self {
@@ -159,59 +168,95 @@ impl Serving {
     }
 }
 
-/// The byte entry: the driver's own sessions.
+/// The byte entry: the driver's own sessions, over WebSocket.
 pub(crate) struct Bytes;
 
 impl Entry for Bytes {
     const KEPT: Range<usize> = 128 << 10..1 << 20;
+    const SOME: &'static [u8] = b"\x82\x01\x01\x82\x05\x01some";
+    const SUBPROTOCOLS: &'static [Subprotocol] =
+        Subprotocol::spoken(Service::RemoteCommand, Transport::WebSocket);
 
     async fn start<F: Flavour>(pod: &Pod, run: Run) -> Running {
-        let client = client_of::<F>(pod);
-        macro_rules! start {
-            ($launch:expr) => {{
-                let mut launch = $launch.offer([run.subprotocol]);
-                let Streams { stdin, stdout, stderr, tty } = run.streams;
-                launch = if stdin { launch.stdin() } else { launch };
-                launch = if stdout { launch.stdout() } else { launch };
-                launch = if stderr { launch.stderr() } else { launch };
-                launch = if tty { launch.tty(run.size) } else { launch };
-                launch.start().await.expect("a session")
-            }};
-        }
-        let session = match run.command {
-            Some(command) => start!(client.exec("default", "embedded").command(command)),
-            None => start!(client.attach("default", "embedded")),
-        };
-        Self::running(session)
+        start_over::<F>(pod, run, Transport::WebSocket, Self::SUBPROTOCOLS[0]).await
     }
 
     fn client<F: Flavour>(stream: Duplex, streams: Streams, config: &SessionConfig) -> Running {
-        let rest = BytesMut::new();
-        Self::running(Session::over::<F::Runtime>(Io(stream), rest, Subprotocol::V5, streams, config))
+        let (rest, best) = (BytesMut::new(), Self::SUBPROTOCOLS[0]);
+        running(Session::over::<F::Runtime>(Io(stream), rest, best, streams, config))
     }
 
     fn server<F: Flavour>(stream: Duplex, streams: Streams) -> Serving {
-        let (rest, config) = (BytesMut::new(), SessionConfig::server());
-        let mut session =
-            ServerSession::over::<F::Runtime>(Io(stream), rest, Subprotocol::V5, streams, &config);
-        Serving {
-            stdin: session.stdin.take().map(|stdin| Box::new(stdin) as Read),
-            stdout: session.stdout.take().map(|stdout| Box::new(stdout) as Write),
-            stderr: session.stderr.take().map(|stderr| Box::new(stderr) as Write),
-            control: ServingControl::Bytes(session),
-        }
+        let (rest, config, best) = (BytesMut::new(), SessionConfig::server(), Self::SUBPROTOCOLS[0]);
+        serving(ServerSession::over::<F::Runtime>(Io(stream), rest, best, streams, &config))
     }
 }
 
-impl Bytes {
-    fn running(mut session: Session) -> Running {
-        Running {
-            stdin: session.stdin.take().map(|stdin| Box::new(stdin) as Write),
-            stdout: session.stdout.take().map(|stdout| Box::new(stdout) as Read),
-            stderr: session.stderr.take().map(|stderr| Box::new(stderr) as Read),
-            subprotocol: session.subprotocol(),
-            control: RunningControl::Bytes(session),
-        }
+/// The same over SPDY.
+pub(crate) struct Spdy;
+
+impl Entry for Spdy {
+    const KEPT: Range<usize> = 128 << 10..1 << 20;
+    /// The third stream, behind those of errors and stdin, with a reply that has no headers. What they are compressed with begins like that.
+    const SOME: &'static [u8] =
+        b"\x80\x03\0\x02\0\0\0\x13\0\0\0\x05\x78\xbb\xe3\xc6\xa7\xc2\0\x04\0\xfb\xff\0\0\0\0\
+        \0\0\0\x05\0\0\0\x04some";
+    /// v5 is offered, and never chosen.
+    const SUBPROTOCOLS: &'static [Subprotocol] =
+        &[Subprotocol::V4, Subprotocol::V3, Subprotocol::V2, Subprotocol::V1];
+
+    async fn start<F: Flavour>(pod: &Pod, run: Run) -> Running {
+        start_over::<F>(pod, run, Transport::Spdy, Self::SUBPROTOCOLS[0]).await
+    }
+
+    fn client<F: Flavour>(stream: Duplex, streams: Streams, config: &SessionConfig) -> Running {
+        let (rest, best) = (BytesMut::new(), Self::SUBPROTOCOLS[0]);
+        running(Session::over_spdy::<F::Runtime>(Io(stream), rest, best, streams, config))
+    }
+
+    fn server<F: Flavour>(stream: Duplex, streams: Streams) -> Serving {
+        let (rest, config, best) = (BytesMut::new(), SessionConfig::server(), Self::SUBPROTOCOLS[0]);
+        serving(ServerSession::over_spdy::<F::Runtime>(Io(stream), rest, best, streams, &config))
+    }
+}
+
+async fn start_over<F: Flavour>(pod: &Pod, run: Run, transport: Transport, best: Subprotocol) -> Running {
+    let client = client_of::<F>(pod);
+    macro_rules! start {
+        ($launch:expr) => {{
+            let mut launch = $launch.transport(transport).offer([run.subprotocol.unwrap_or(best)]);
+            let Streams { stdin, stdout, stderr, tty } = run.streams;
+            launch = if stdin { launch.stdin() } else { launch };
+            launch = if stdout { launch.stdout() } else { launch };
+            launch = if stderr { launch.stderr() } else { launch };
+            launch = if tty { launch.tty(run.size) } else { launch };
+            launch.start().await.expect("a session")
+        }};
+    }
+    let session = match run.command {
+        Some(command) => start!(client.exec("default", "embedded").command(command)),
+        None => start!(client.attach("default", "embedded")),
+    };
+    assert_eq!(session.transport(), transport);
+    running(session)
+}
+
+fn running(mut session: Session) -> Running {
+    Running {
+        stdin: session.stdin.take().map(|stdin| Box::new(stdin) as Write),
+        stdout: session.stdout.take().map(|stdout| Box::new(stdout) as Read),
+        stderr: session.stderr.take().map(|stderr| Box::new(stderr) as Read),
+        subprotocol: session.subprotocol(),
+        control: RunningControl::Bytes(session),
+    }
+}
+
+fn serving(mut session: ServerSession) -> Serving {
+    Serving {
+        stdin: session.stdin.take().map(|stdin| Box::new(stdin) as Read),
+        stdout: session.stdout.take().map(|stdout| Box::new(stdout) as Write),
+        stderr: session.stderr.take().map(|stderr| Box::new(stderr) as Write),
+        control: ServingControl::Bytes(session),
     }
 }
 
@@ -223,6 +268,8 @@ const PIPE: usize = 64 << 10;
 
 impl Entry for Messages {
     const KEPT: Range<usize> = PIPE..1 << 20;
+    const SOME: &'static [u8] = Bytes::SOME;
+    const SUBPROTOCOLS: &'static [Subprotocol] = Bytes::SUBPROTOCOLS;
 
     async fn start<F: Flavour>(pod: &Pod, run: Run) -> Running {
         let action = match run.command {
@@ -235,13 +282,14 @@ impl Entry for Messages {
         let mut request = uri.into_client_request().expect("a request");
         let value = |text: &str| HeaderValue::from_str(text).expect("a header's value");
         request.headers_mut().insert(header::AUTHORIZATION, value(&format!("Bearer {}", pod.token())));
-        if run.subprotocol != Subprotocol::Unnamed {
-            request.headers_mut().insert(header::SEC_WEBSOCKET_PROTOCOL, value(run.subprotocol.name()));
+        let subprotocol = run.subprotocol.unwrap_or(Self::SUBPROTOCOLS[0]);
+        if subprotocol != Subprotocol::Unnamed {
+            request.headers_mut().insert(header::SEC_WEBSOCKET_PROTOCOL, value(subprotocol.name()));
         }
         let stream = connect::<F>(pod.address()).await.expect("a connection");
         let (socket, _) = async_tungstenite::client_async(request, stream).await.expect("an upgrade");
         let config = SessionConfig::client([1; 32]);
-        let running = Self::running::<F, _>(async { socket }, run.streams, run.subprotocol, &config);
+        let running = Self::running::<F, _>(async { socket }, run.streams, subprotocol, &config);
         if let Some(size) = run.size {
             running.resize(size);
         }

@@ -8,7 +8,7 @@ use tokio::runtime::Runtime;
 
 use super::flavour::Flavour;
 
-static TOKIO: LazyLock<Runtime> = LazyLock::new(|| {
+pub(super) static TOKIO: LazyLock<Runtime> = LazyLock::new(|| {
     tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().expect("a thread")
 });
 

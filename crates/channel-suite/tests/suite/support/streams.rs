@@ -121,7 +121,17 @@ pub(crate) async fn port<F: Flavour, S>(serve: impl Fn(LocalOf<F>) -> S + Send +
 where
     S: Future<Output = ()> + Send + 'static,
 {
-    let mut listener = F::Runtime::listen(LOOPBACK).await.expect("a free port");
+    port_on::<F, _>(LOOPBACK, serve).await
+}
+
+pub(crate) async fn port_on<F: Flavour, S>(
+    address: SocketAddr,
+    serve: impl Fn(LocalOf<F>) -> S + Send + 'static,
+) -> u16
+where
+    S: Future<Output = ()> + Send + 'static,
+{
+    let mut listener = F::Runtime::listen(address).await.expect("a free port");
     let port = listener.local_addr().expect("a bound port").port();
     F::spawn(async move {
         while let Ok(stream) = poll_fn(|cx| listener.poll_accept(cx)).await {
