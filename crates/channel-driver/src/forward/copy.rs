@@ -155,7 +155,10 @@ impl<R: Runtime<Timer: Unpin>> Copying<R> {
         loop {
             match &mut self.up {
                 Way::Open(up) if up.data.is_empty() => match up.poll_read(cx, &mut self.local) {
-                    Poll::Ready(Ok(0)) => self.up = Way::Ending,
+                    Poll::Ready(Ok(0)) => match self.take_reset() {
+                        Some(error) => return Err(Broken::Local(error)),
+                        None => self.up = Way::Ending,
+                    },
                     Poll::Ready(Ok(_)) => {}
                     Poll::Ready(Err(error)) => return Err(Broken::Local(error)),
                     Poll::Pending => return Ok(()),
@@ -234,6 +237,12 @@ impl<R: Runtime<Timer: Unpin>> Copying<R> {
                 Way::Done | Way::Untold => return Ok(()),
             }
         }
+    }
+
+    /// That the local connection was reset, if a write was told so: then no read is told again, and what was sent before ends as if well.
+    fn take_reset(&mut self) -> Option<io::Error> {
+        let reset = |error: &mut io::Error| error.kind() == io::ErrorKind::ConnectionReset;
+        if matches!(self.down, Way::Refused) { self.refused.take_if(reset) } else { None }
     }
 
     /// Gives the local program time to read what it was sent, unless it leaves before.
