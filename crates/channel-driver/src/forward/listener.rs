@@ -6,7 +6,7 @@ use std::{fmt, future::poll_fn, io, net::SocketAddr, sync::Arc, time::Duration};
 
 use async_lock::Semaphore;
 
-use super::{Connection, Forward, pool::backoff::Backoff};
+use super::{Connection, Forward, backoff::Backoff};
 use crate::{
     Error,
     runtime::{Accept, Runtime, Timer},

@@ -1,5 +1,6 @@
 //! Port-forward: connections to ports of a pod, many over one upgraded connection.
 
+mod backoff;
 mod connection;
 mod copy;
 mod listener;
@@ -91,7 +92,8 @@ pub struct PortForward<R> {
 }
 
 impl<R: Runtime<Timer: Unpin>> PortForward<R> {
-    /// Spreads the connections over this many upgraded connections, so that a slow reader holds up fewer others. 1.
+    /// Spreads the connections over this many upgraded connections, so that a slow reader holds up fewer others. 1. All are opened at the start, but
+    /// only the first is waited for.
     pub fn connections(mut self, count: usize) -> Self {
         self.settings.spread = count.max(1);
         self

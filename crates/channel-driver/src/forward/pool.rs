@@ -1,6 +1,5 @@
 //! The upgraded connections under a forward.
 
-pub(super) mod backoff;
 mod links;
 
 use std::{
@@ -105,12 +104,16 @@ impl<R: Runtime<Timer: Unpin>> Pool<R> {
     /// The link that carries least. Only where there is none, one is waited for.
     pub(super) async fn link(&self) -> Result<Arc<Link>, Error> {
         let mut seen = None;
+        let mut changed = None;
         loop {
-            let changed = self.links.changed();
             if let Some(found) = self.look(&mut seen) {
                 return found;
             }
-            changed.await;
+            // It may have changed before this listened.
+            match changed.take() {
+                None => changed = Some(self.links.changed()),
+                Some(changed) => changed.await,
+            }
         }
     }
 

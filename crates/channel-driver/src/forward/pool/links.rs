@@ -11,8 +11,12 @@ use channel_proto::{
 };
 use event_listener::{Event, EventListener};
 
-use super::backoff::Backoff;
-use crate::{Error, fallback::Agreed, forward::Connection, halves::Handle};
+use crate::{
+    Error,
+    fallback::Agreed,
+    forward::{Connection, backoff::Backoff},
+    halves::Handle,
+};
 
 /// One upgraded connection.
 pub(in crate::forward) struct Link {
