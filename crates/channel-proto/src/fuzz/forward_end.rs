@@ -1,18 +1,13 @@
 //! One end of a forward over anything, and the wire that leads from it to the other end.
 
-use std::{
-    io::IoSlice,
-    sync::LazyLock,
-    time::{Duration, Instant},
-};
+use std::{io::IoSlice, sync::LazyLock, time::Instant};
 
-use arbitrary::Unstructured;
 use bytes::{Buf, BytesMut};
 
 use crate::{
     error::{Error, ErrorKind},
     forward::{Forward, ForwardEvent},
-    heartbeat::{HeartbeatConfig, Reading},
+    heartbeat::Reading,
     session::SessionConfig,
 };
 
@@ -265,17 +260,4 @@ static BYTES: LazyLock<Vec<u8>> = LazyLock::new(|| {
 pub(super) fn bytes(salt: usize, at: usize, len: usize) -> &'static [u8] {
     let start = (salt * 7_919 + at) % PERIOD;
     &BYTES[start..start + len]
-}
-
-/// Repeats what moves bytes until nothing moves, in a bounded number of rounds.
-pub(super) fn until_rest(mut moves: impl FnMut() -> bool) {
-    assert!((0..100_000).any(|_| !moves()), "it never comes to rest");
-}
-
-pub(super) fn heartbeat(u: &mut Unstructured<'_>) -> arbitrary::Result<HeartbeatConfig> {
-    let short = HeartbeatConfig {
-        ping_every: Some(Duration::from_secs(1)),
-        dead_after: Some(Duration::from_secs(3)),
-    };
-    Ok(*u.choose(&[HeartbeatConfig::default(), HeartbeatConfig::OFF, short])?)
 }

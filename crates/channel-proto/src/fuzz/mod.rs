@@ -9,8 +9,11 @@ mod forward_channels;
 #[cfg(feature = "spdy")]
 mod forward_end;
 #[cfg(feature = "spdy")]
+mod forward_ends;
+#[cfg(feature = "spdy")]
 mod forward_session;
 mod oracle;
+mod play;
 #[cfg(feature = "spdy")]
 mod spdy_frames;
 #[cfg(feature = "spdy")]

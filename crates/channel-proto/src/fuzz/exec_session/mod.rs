@@ -12,9 +12,12 @@ use self::{
     end::{End, Lost},
     ledger::{Ledger, Writer, stated},
 };
-use super::SUBPROTOCOLS;
+use super::{
+    SUBPROTOCOLS,
+    play::{Pair, heartbeat, play, until_rest},
+};
 use crate::{
-    heartbeat::{HeartbeatConfig, Reading},
+    heartbeat::Reading,
     outcome::Outcome,
     request::Streams,
     session::{
@@ -27,20 +30,7 @@ use crate::{
 
 /// `[subprotocol, entry, streams (a bit each), heartbeat of client and of server, transmit limit, message limit]`, then `Op`s.
 pub fn exec_session(data: &[u8]) {
-    // An input that ends early is no input.
-    let _ = run(&mut Unstructured::new(data));
-}
-
-fn run(u: &mut Unstructured<'_>) -> arbitrary::Result<()> {
-    let mut pair = Pair::arbitrary(u)?;
-    while !u.is_empty() {
-        let op = Op::arbitrary(u)?;
-        #[cfg(test)]
-        tests::show(&op);
-        pair.step(op);
-    }
-    pair.end();
-    Ok(())
+    play::<Game>(data);
 }
 
 /// What the applications, the link and the clock do next.
@@ -112,7 +102,7 @@ impl Ending {
     }
 }
 
-struct Pair {
+struct Game {
     now: Instant,
     subprotocol: Subprotocol,
     streams: Streams,
@@ -121,8 +111,10 @@ struct Pair {
     ledger: Ledger,
 }
 
-impl Pair {
-    fn arbitrary(u: &mut Unstructured<'_>) -> arbitrary::Result<Self> {
+impl Pair for Game {
+    type Op = Op;
+
+    fn new(u: &mut Unstructured<'_>) -> arbitrary::Result<Self> {
         let subprotocol = *u.choose(&SUBPROTOCOLS)?;
         let over_messages = u.arbitrary()?;
         let bits: u8 = u.arbitrary()?;
@@ -192,6 +184,31 @@ impl Pair {
         }
     }
 
+    /// Everybody reads again, the command finishes, and the session comes to its end.
+    fn end(&mut self) {
+        self.client.set_reading(self.now, Reading::Active);
+        self.server.set_reading(self.now, Reading::Active);
+        self.settle();
+        if self.client.is_healthy() && self.server.is_healthy() {
+            self.ledger.assert_all_arrived();
+        }
+        self.finish(&Outcome::Exited(0));
+        self.settle();
+        // A session that concluded lingers; one that hears nothing gives up.
+        for _ in 0..100 {
+            if self.client.is_over() && self.server.is_over() {
+                break;
+            }
+            let (client, server) = (self.client.session.poll_timeout(), self.server.session.poll_timeout());
+            let until = [client, server].into_iter().flatten().min().expect("an end that waits for nothing");
+            self.sleep(until.max(self.now));
+            self.settle();
+        }
+        self.assert_ended();
+    }
+}
+
+impl Game {
     fn write_stdin(&mut self, len: u16) {
         let closing = self.client.session.is_closing() || self.client.is_over();
         match self.client.session.write_stdin(&self.ledger.stdin.next(len)) {
@@ -264,49 +281,23 @@ impl Pair {
         self.server.receive(self.now, &mut self.client.wire, count, |event| ledger.server_hears(event))
     }
 
-    /// Lets everything through that wants through, in a bounded number of rounds.
+    /// Lets everything through that wants through.
     fn settle(&mut self) {
-        for _ in 0..1000 {
+        until_rest(|| {
             let moved = [
                 self.client.transmit(usize::MAX),
                 self.server.transmit(usize::MAX),
                 self.client_receives(usize::MAX),
                 self.server_receives(usize::MAX),
             ];
-            if moved == [false; 4] {
-                return;
-            }
-        }
-        panic!("it never comes to rest");
+            moved != [false; 4]
+        });
     }
 
     fn sleep(&mut self, until: Instant) {
         self.now = until;
         self.client.tick(until);
         self.server.tick(until);
-    }
-
-    /// Everybody reads again, the command finishes, and the session comes to its end.
-    fn end(&mut self) {
-        self.client.set_reading(self.now, Reading::Active);
-        self.server.set_reading(self.now, Reading::Active);
-        self.settle();
-        if self.client.is_healthy() && self.server.is_healthy() {
-            self.ledger.assert_all_arrived();
-        }
-        self.finish(&Outcome::Exited(0));
-        self.settle();
-        // A session that concluded lingers; one that hears nothing gives up.
-        for _ in 0..100 {
-            if self.client.is_over() && self.server.is_over() {
-                break;
-            }
-            let (client, server) = (self.client.session.poll_timeout(), self.server.session.poll_timeout());
-            let until = [client, server].into_iter().flatten().min().expect("an end that waits for nothing");
-            self.sleep(until.max(self.now));
-            self.settle();
-        }
-        self.assert_ended();
     }
 
     fn assert_ended(&self) {
@@ -329,21 +320,5 @@ impl Pair {
         if closed_by_peer && client.wire.lost == Lost::Nothing && ledger.finished.is_none() {
             ledger.stdin.assert_complete();
         }
-    }
-}
-
-fn heartbeat(u: &mut Unstructured<'_>) -> arbitrary::Result<HeartbeatConfig> {
-    let short = HeartbeatConfig {
-        ping_every: Some(Duration::from_secs(1)),
-        dead_after: Some(Duration::from_secs(3)),
-    };
-    Ok(*u.choose(&[HeartbeatConfig::default(), HeartbeatConfig::OFF, short])?)
-}
-
-#[cfg(test)]
-mod tests {
-    /// For the output of a replay that failed.
-    pub(super) fn show(op: &super::Op) {
-        println!("{op:?}");
     }
 }

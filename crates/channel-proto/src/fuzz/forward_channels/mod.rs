@@ -9,7 +9,11 @@ use arbitrary::{Arbitrary, Unstructured};
 use bytes::Bytes;
 
 use self::ledger::{Ledger, Taken};
-use super::forward_end::{End, Who, WireState, heartbeat, until_rest};
+use super::{
+    forward_end::{End, Who},
+    forward_ends::{At, Ends, Pick},
+    play::{Pair, heartbeat, play},
+};
 use crate::{
     forward::{ConnectionId, Forward, ForwardError},
     heartbeat::Reading,
@@ -20,20 +24,7 @@ use crate::{
 
 /// `[subprotocol, ports, heartbeat of client and of server, limits: transmit, unread, message]`, then `Op`s.
 pub fn forward_channels(data: &[u8]) {
-    // An input that ends early is no input.
-    let _ = run(&mut Unstructured::new(data));
-}
-
-fn run(u: &mut Unstructured<'_>) -> arbitrary::Result<()> {
-    let mut pair = Pair::arbitrary(u)?;
-    while !u.is_empty() {
-        let op = Op::arbitrary(u)?;
-        #[cfg(test)]
-        tests::show(&op);
-        pair.step(op);
-    }
-    pair.end();
-    Ok(())
+    play::<Game>(data);
 }
 
 /// What the applications, the link and the clock do next. A port is picked from those that its end holds.
@@ -61,33 +52,15 @@ enum Op {
     Trouble(u8, At, u16),
 }
 
-#[derive(Debug, Clone, Copy, Arbitrary)]
-enum At {
-    Client,
-    Server,
-}
-
-#[derive(Debug, Clone, Copy, Arbitrary)]
-struct Pick(u8);
-
-impl At {
-    fn who(self) -> Who {
-        match self {
-            Self::Client => Who::Client,
-            Self::Server => Who::Server,
-        }
-    }
-}
-
-struct Pair {
-    now: Instant,
-    client: End,
-    server: End,
+struct Game {
+    ends: Ends,
     ledger: Ledger,
 }
 
-impl Pair {
-    fn arbitrary(u: &mut Unstructured<'_>) -> arbitrary::Result<Self> {
+impl Pair for Game {
+    type Op = Op;
+
+    fn new(u: &mut Unstructured<'_>) -> arbitrary::Result<Self> {
         let form = *u.choose(&[Subprotocol::V4, Subprotocol::V4Base64, Subprotocol::Unnamed])?;
         // The second has the number of the first.
         let ports = [80, 80, 0x1234, 65_535].into_iter().take(u.int_in_range(1..=4)?).collect::<Vec<u16>>();
@@ -104,16 +77,16 @@ impl Pair {
             let forward = Forward::over_channels(role, &ports, form, &config, now);
             End::new(forward.expect("few ports, and a form of channels"), config, now)
         };
-        Ok(Self { now, client: new(Role::Client, client), server: new(Role::Server, server), ledger })
+        let ends = Ends { now, client: new(Role::Client, client), server: new(Role::Server, server) };
+        Ok(Self { ends, ledger })
     }
 
     fn step(&mut self, op: Op) {
-        let now = self.now;
         match op {
             Op::Connect(Pick(nth)) => self.connect(nth.into()),
             Op::Write(at, pick, len) => self.write(at.who(), pick, len, Forward::write),
             Op::WriteBytes(at, pick, len) => {
-                let end = self.at(at.who());
+                let end = self.ends.at(at.who());
                 end.longest_shared = end.longest_shared.max(len.into());
                 self.write(at.who(), pick, len, |forward, id, data| {
                     forward.write_bytes(id, &Bytes::copy_from_slice(data)).map(|()| data.len())
@@ -126,50 +99,84 @@ impl Pair {
             }
             Op::Fail(pick, len) => self.fail(pick, len),
             Op::Forget(at, pick) => self.forget(at.who(), pick),
-            Op::Transmit(at, count) => _ = self.at(at.who()).transmit(count.into()),
-            Op::Receive(at, count) => _ = self.receive(at.who(), count.into()),
+            Op::Transmit(at, count) => _ = self.ends.at(at.who()).transmit(count.into()),
+            Op::Receive(at, count) => {
+                let Self { ends, ledger } = self;
+                ends.receive(at.who(), count.into(), |_, who, event| ledger.hears(who, event));
+            }
             Op::Settle => {
                 self.settle();
                 self.assert_all_arrived();
             }
-            Op::Pause(at) => self.at(at.who()).set_reading(now, Reading::Paused),
-            Op::Resume(at) => self.at(at.who()).set_reading(now, Reading::Active),
-            Op::Sleep { milliseconds } => self.sleep(now + Duration::from_millis(milliseconds.into())),
+            Op::Pause(at) => self.ends.set_reading(at.who(), Reading::Paused),
+            Op::Resume(at) => self.ends.set_reading(at.who(), Reading::Active),
+            Op::Sleep { milliseconds } => {
+                self.ends.sleep(self.ends.now + Duration::from_millis(milliseconds.into()));
+            }
             Op::Trouble(1, at, _) => self.abort(at.who()),
             // What this end sent is cut off behind so many bytes, and nothing of it arrives any more.
-            Op::Trouble(2, at, keep) => self.at(at.who()).wire.cut(keep.into()),
+            Op::Trouble(2, at, keep) => self.ends.at(at.who()).wire.cut(keep.into()),
             Op::Trouble(..) => {}
         }
-        self.client.set_held_up(self.now, self.ledger.may_hold_up());
+        self.hold_up();
     }
 
-    fn at(&mut self, who: Who) -> &mut End {
-        match who {
-            Who::Client => &mut self.client,
-            Who::Server => &mut self.server,
+    /// Everybody reads again and connects to every port, whose ends then all come: of the forward as well, whoever is there.
+    fn end(&mut self) {
+        for who in [Who::Client, Who::Server] {
+            self.ends.set_reading(who, Reading::Active);
         }
+        for nth in 0..self.ledger.ports.len() {
+            self.connect(nth);
+        }
+        self.hold_up();
+        self.settle();
+        self.assert_all_arrived();
+        let healthy = self.ends.is_healthy();
+        for at in 0..self.ledger.ports.len() {
+            if self.ledger.ports[at].is_served {
+                self.finish(Who::Server, at);
+            }
+        }
+        self.settle();
+        if healthy {
+            self.ledger.assert_all_ended();
+            assert!(self.ends.client.is_over() && self.ends.server.is_over());
+        }
+        self.abort(Who::Client);
+        self.ends.client.set_held_up(self.ends.now, false);
+        self.settle();
+        let Self { ends, ledger } = self;
+        ends.wait_for_the_end(|_, who, event| ledger.hears(who, event));
+    }
+}
+
+impl Game {
+    /// What came may wait for somebody to connect.
+    fn hold_up(&mut self) {
+        self.ends.client.set_held_up(self.ends.now, self.ledger.may_hold_up());
     }
 
-    fn is_closing(&mut self, who: Who) -> bool {
-        let end = self.at(who);
-        end.is_over() || end.forward.is_closing()
+    /// Lets everything through that wants through.
+    fn settle(&mut self) {
+        let Self { ends, ledger } = self;
+        ends.settle(|_, who, event| ledger.hears(who, event));
     }
-
     fn connect(&mut self, nth: usize) {
         let (number, free) = self.ledger.first_free(nth);
-        match self.client.forward.connect(number) {
+        match self.ends.client.forward.connect(number) {
             Ok(id) => {
-                assert!(Some(id.index()) == free && !self.client.is_over());
+                assert!(Some(id.index()) == free && !self.ends.client.is_over());
                 self.ledger.ports[id.index()].taken = Taken::Held;
             }
             Err(ForwardError::PortTaken) => assert_eq!(free, None),
             Err(error) => {
-                assert!(error == ForwardError::GoingAway && self.is_closing(Who::Client), "{error}");
+                assert!(error == ForwardError::GoingAway && self.ends.is_closing(Who::Client), "{error}");
             }
         }
-        let unknown = self.client.forward.connect(1);
+        let unknown = self.ends.client.forward.connect(1);
         assert!(matches!(unknown, Err(ForwardError::PortUnknown | ForwardError::GoingAway)));
-        let at_server = self.server.forward.connect(number);
+        let at_server = self.ends.server.forward.connect(number);
         assert!(matches!(at_server, Err(ForwardError::ServerSide | ForwardError::GoingAway)));
     }
 
@@ -182,8 +189,8 @@ impl Pair {
     ) {
         let Some(at) = self.ledger.pick(who, nth.into()) else { return };
         let data = self.ledger.next(who, at, len);
-        let closing = self.is_closing(who);
-        match write(&mut self.at(who).forward, ConnectionId::from_index(at), data) {
+        let closing = self.ends.is_closing(who);
+        match write(&mut self.ends.at(who).forward, ConnectionId::from_index(at), data) {
             Ok(taken) => {
                 assert!(!closing && taken <= data.len() && (taken > 0 || data.is_empty()));
                 self.ledger.sent(who, at, taken);
@@ -194,8 +201,8 @@ impl Pair {
     }
 
     fn finish(&mut self, who: Who, at: usize) {
-        let closing = self.is_closing(who);
-        match (who, self.at(who).forward.finish(ConnectionId::from_index(at))) {
+        let closing = self.ends.is_closing(who);
+        match (who, self.ends.at(who).forward.finish(ConnectionId::from_index(at))) {
             (Who::Server, Ok(())) => self.ledger.finished(at),
             (Who::Client, Err(ForwardError::NoHalfClose)) => {}
             (Who::Client, Err(error)) => {
@@ -208,113 +215,30 @@ impl Pair {
     fn fail(&mut self, Pick(nth): Pick, len: u8) {
         let Some(at) = self.ledger.pick(Who::Server, nth.into()) else { return };
         let why = "why ".repeat(len.into());
-        if !self.is_closing(Who::Server) {
+        if !self.ends.is_closing(Who::Server) {
             self.ledger.failed(at, if len == 0 { "the connection failed" } else { &why });
         }
-        self.server.forward.fail_connection(ConnectionId::from_index(at), &why);
+        self.ends.server.forward.fail_connection(ConnectionId::from_index(at), &why);
     }
 
     fn forget(&mut self, who: Who, Pick(nth): Pick) {
         let Some(at) = self.ledger.pick(who, nth.into()) else { return };
-        let closing = self.is_closing(who);
+        let closing = self.ends.is_closing(who);
         self.ledger.forgot(who, at, closing);
-        let end = self.at(who);
+        let end = self.ends.at(who);
         end.forward.forget(ConnectionId::from_index(at));
         assert_eq!(end.forward.write(ConnectionId::from_index(at), b"x"), Err(ForwardError::Gone));
     }
 
     fn abort(&mut self, who: Who) {
         self.ledger.left(who);
-        self.at(who).forward.abort();
-    }
-
-    fn receive(&mut self, who: Who, count: usize) -> bool {
-        let Self { now, client, server, ledger } = self;
-        let (end, from) = match who {
-            Who::Client => (client, &mut server.wire),
-            Who::Server => (server, &mut client.wire),
-        };
-        end.receive(*now, from, count, |event| ledger.hears(who, event))
-    }
-
-    /// Lets everything through that wants through.
-    fn settle(&mut self) {
-        until_rest(|| {
-            let moved = [
-                self.client.transmit(usize::MAX),
-                self.server.transmit(usize::MAX),
-                self.receive(Who::Client, usize::MAX),
-                self.receive(Who::Server, usize::MAX),
-            ];
-            moved != [false; 4]
-        });
-    }
-
-    fn is_healthy(&self) -> bool {
-        let reads = |end: &End| end.is_healthy() && end.reading == Reading::Active;
-        reads(&self.client) && reads(&self.server)
+        self.ends.at(who).forward.abort();
     }
 
     /// Once it settled.
     fn assert_all_arrived(&self) {
-        if self.is_healthy() {
+        if self.ends.is_healthy() {
             self.ledger.assert_all_arrived();
         }
-    }
-
-    fn sleep(&mut self, until: Instant) {
-        self.now = until;
-        self.client.tick(until);
-        self.server.tick(until);
-    }
-
-    /// Everybody reads again and connects to every port, whose ends then all come: of the forward as well, whoever is there.
-    fn end(&mut self) {
-        for who in [Who::Client, Who::Server] {
-            let now = self.now;
-            self.at(who).set_reading(now, Reading::Active);
-        }
-        for nth in 0..self.ledger.ports.len() {
-            self.connect(nth);
-        }
-        self.client.set_held_up(self.now, self.ledger.may_hold_up());
-        self.settle();
-        self.assert_all_arrived();
-        let healthy = self.is_healthy();
-        for at in 0..self.ledger.ports.len() {
-            if self.ledger.ports[at].is_served {
-                self.finish(Who::Server, at);
-            }
-        }
-        self.settle();
-        if healthy {
-            self.ledger.assert_all_ended();
-            assert!(self.client.is_over() && self.server.is_over());
-        }
-        self.abort(Who::Client);
-        self.client.set_held_up(self.now, false);
-        self.settle();
-        // Who closed waits for the other; who hears nothing gives up.
-        for _ in 0..100 {
-            if self.client.is_over() && self.server.is_over() {
-                break;
-            }
-            let (client, server) = (self.client.forward.poll_timeout(), self.server.forward.poll_timeout());
-            let until = [client, server].into_iter().flatten().min().expect("an end that waits for nothing");
-            self.sleep(until.max(self.now));
-            self.settle();
-        }
-        for end in [&self.client, &self.server] {
-            assert!(end.is_over() && end.wire.state == WireState::Ended);
-            assert_eq!(end.forward.poll_timeout(), None);
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    /// For the output of a replay that failed.
-    pub(super) fn show(op: &super::Op) {
-        println!("{op:?}");
     }
 }

@@ -8,9 +8,13 @@ use arbitrary::{Arbitrary, Unstructured};
 use bytes::Bytes;
 
 use self::ledger::Ledger;
-use super::forward_end::{End, Who, WireState, heartbeat, until_rest};
+use super::{
+    forward_end::{End, Who},
+    forward_ends::{At, Ends, Pick},
+    play::{Pair, heartbeat, play},
+};
 use crate::{
-    forward::{ConnectionId, Forward, ForwardError},
+    forward::{ConnectionId, Forward, ForwardError, ForwardEvent},
     heartbeat::Reading,
     session::SessionConfig,
     websocket::Role,
@@ -18,20 +22,7 @@ use crate::{
 
 /// `[carrier, heartbeat of client and of server, transmit limit, the same for one stream, streams]`, then `Op`s.
 pub fn forward_session(data: &[u8]) {
-    // An input that ends early is no input.
-    let _ = run(&mut Unstructured::new(data));
-}
-
-fn run(u: &mut Unstructured<'_>) -> arbitrary::Result<()> {
-    let mut pair = Pair::arbitrary(u)?;
-    while !u.is_empty() {
-        let op = Op::arbitrary(u)?;
-        #[cfg(test)]
-        tests::show(&op);
-        pair.step(op);
-    }
-    pair.end();
-    Ok(())
+    play::<Game>(data);
 }
 
 /// What the applications, the link and the clock do next. A connection is picked from those that its end holds.
@@ -60,35 +51,17 @@ enum Op {
     Trouble(u8, At, u16),
 }
 
-#[derive(Debug, Clone, Copy, Arbitrary)]
-enum At {
-    Client,
-    Server,
-}
-
-#[derive(Debug, Clone, Copy, Arbitrary)]
-struct Pick(u8);
-
-impl At {
-    fn who(self) -> Who {
-        match self {
-            Self::Client => Who::Client,
-            Self::Server => Who::Server,
-        }
-    }
-}
-
-struct Pair {
-    now: Instant,
-    client: End,
-    server: End,
+struct Game {
+    ends: Ends,
     ledger: Ledger,
     /// Connections that either end takes.
     limit: usize,
 }
 
-impl Pair {
-    fn arbitrary(u: &mut Unstructured<'_>) -> arbitrary::Result<Self> {
+impl Pair for Game {
+    type Op = Op;
+
+    fn new(u: &mut Unstructured<'_>) -> arbitrary::Result<Self> {
         let tunnel = u.arbitrary()?;
         let client_heartbeat = heartbeat(u)?;
         let server_heartbeat = heartbeat(u)?;
@@ -105,21 +78,18 @@ impl Pair {
         let limit = client.limits.spdy_streams / 2;
         let text_room = client.limits.spdy_stream_transmit.min(1 << 10);
         Ok(Self {
-            now,
-            client: new(Role::Client, client),
-            server: new(Role::Server, server),
+            ends: Ends { now, client: new(Role::Client, client), server: new(Role::Server, server) },
             ledger: Ledger { text_room, ..Ledger::default() },
             limit,
         })
     }
 
     fn step(&mut self, op: Op) {
-        let now = self.now;
         match op {
             Op::Connect => self.connect(),
             Op::Write(at, pick, len) => self.write(at.who(), pick, len, Forward::write),
             Op::WriteBytes(at, pick, len) => {
-                let end = self.at(at.who());
+                let end = self.ends.at(at.who());
                 end.longest_shared = end.longest_shared.max(len.into());
                 self.write(at.who(), pick, len, |forward, id, data| {
                     forward.write_bytes(id, &Bytes::copy_from_slice(data)).map(|()| data.len())
@@ -135,38 +105,76 @@ impl Pair {
             Op::Reset(at, pick) => {
                 if let Some((id, which)) = self.pick(at.who(), pick) {
                     self.ledger.resets(at.who(), which);
-                    self.at(at.who()).forward.reset(id);
+                    self.ends.at(at.who()).forward.reset(id);
                 }
             }
-            Op::Transmit(at, count) => _ = self.at(at.who()).transmit(count.into()),
-            Op::Receive(at, count) => _ = self.receive(at.who(), count.into()),
+            Op::Transmit(at, count) => _ = self.ends.at(at.who()).transmit(count.into()),
+            Op::Receive(at, count) => {
+                let Self { ends, ledger, limit } = self;
+                ends.receive(at.who(), count.into(), |now, who, event| {
+                    hears(ledger, *limit, now, who, event);
+                });
+            }
             Op::Settle => {
                 self.settle();
                 self.assert_all_arrived();
             }
-            Op::Pause(at) => self.at(at.who()).set_reading(now, Reading::Paused),
-            Op::Resume(at) => self.at(at.who()).set_reading(now, Reading::Active),
-            Op::Sleep { milliseconds } => self.sleep(now + Duration::from_millis(milliseconds.into())),
+            Op::Pause(at) => self.ends.set_reading(at.who(), Reading::Paused),
+            Op::Resume(at) => self.ends.set_reading(at.who(), Reading::Active),
+            Op::Sleep { milliseconds } => {
+                self.ends.sleep(self.ends.now + Duration::from_millis(milliseconds.into()));
+            }
             Op::Trouble(1, at, _) => {
                 self.ledger.aborted = true;
-                self.at(at.who()).forward.abort();
+                self.ends.at(at.who()).forward.abort();
             }
             // What this end sent is cut off behind so many bytes, and nothing of it arrives any more.
             Op::Trouble(2, at, keep) => {
                 self.ledger.cut = true;
-                self.at(at.who()).wire.cut(keep.into());
+                self.ends.at(at.who()).wire.cut(keep.into());
             }
             Op::Trouble(..) => {}
         }
     }
 
-    fn at(&mut self, who: Who) -> &mut End {
-        match who {
-            Who::Client => &mut self.client,
-            Who::Server => &mut self.server,
+    /// Everybody reads again, all connections finish, one more is made, and the forward comes to its end.
+    fn end(&mut self) {
+        for who in [Who::Client, Who::Server] {
+            self.ends.set_reading(who, Reading::Active);
         }
-    }
+        self.settle();
+        self.assert_all_arrived();
+        self.finish_all();
+        for who in [Who::Client, Who::Server] {
+            let held: Vec<ConnectionId> = self.ledger.held(who).keys().copied().collect();
+            held.into_iter().for_each(|id| self.forget(who, id));
+        }
+        self.settle();
+        if self.ends.is_healthy() {
+            let before = self.ledger.connections.len();
+            self.connect();
+            assert_eq!((self.ledger.connections.len(), self.ledger.client.len()), (before + 1, 1));
+            self.settle();
+            self.write(Who::Client, Pick(0), 1000, Forward::write);
+            self.write(Who::Server, Pick(0), 1000, Forward::write);
+            self.settle();
+            self.finish_all();
+        }
 
+        self.ledger.aborted = true;
+        self.ends.client.forward.abort();
+        self.settle();
+        let Self { ends, ledger, limit } = self;
+        ends.wait_for_the_end(|now, who, event| hears(ledger, *limit, now, who, event));
+    }
+}
+
+impl Game {
+    /// Lets everything through that wants through.
+    fn settle(&mut self) {
+        let Self { ends, ledger, limit } = self;
+        ends.settle(|now, who, event| hears(ledger, *limit, now, who, event));
+    }
     fn pick(&mut self, who: Who, Pick(nth): Pick) -> Option<(ConnectionId, usize)> {
         let held = self.ledger.held(who);
         let nth = usize::from(nth) % held.len().max(1);
@@ -176,23 +184,27 @@ impl Pair {
     fn connect(&mut self) {
         let Ok(port) = u16::try_from(self.ledger.connections.len() + 1) else { return };
         let held = self.ledger.client.len();
-        match self.client.forward.connect(port) {
+        match self.ends.client.forward.connect(port) {
             Ok(id) => {
-                assert!(held < self.limit && !self.client.is_over());
-                self.ledger.opened(id, self.now);
+                assert!(held < self.limit && !self.ends.client.is_over());
+                self.ledger.opened(id, self.ends.now);
             }
             Err(ForwardError::TooMany) => {
-                assert!(held == self.limit || !self.client.forward.transmit().is_empty());
+                assert!(held == self.limit || !self.ends.client.forward.transmit().is_empty());
             }
             Err(error) => {
                 assert_eq!(error, ForwardError::GoingAway);
-                assert!(self.ledger.aborted || self.client.is_over() || self.client.forward.is_closing());
+                assert!(
+                    self.ledger.aborted
+                        || self.ends.client.is_over()
+                        || self.ends.client.forward.is_closing()
+                );
             }
         }
-        assert_eq!(self.client.forward.connections(), self.ledger.client.len());
+        assert_eq!(self.ends.client.forward.connections(), self.ledger.client.len());
         assert_eq!(
-            self.server.forward.connect(port),
-            Err(match self.server.forward.is_closing() {
+            self.ends.server.forward.connect(port),
+            Err(match self.ends.server.forward.is_closing() {
                 true => ForwardError::GoingAway,
                 false => ForwardError::ServerSide,
             })
@@ -208,7 +220,7 @@ impl Pair {
     ) {
         let Some((id, at)) = self.pick(who, pick) else { return };
         let data = self.ledger.next(who, at, len);
-        let end = self.at(who);
+        let end = self.ends.at(who);
         let closing = end.is_over() || end.forward.is_closing();
         let result = write(&mut end.forward, id, data);
         let half = self.ledger.half(who, at);
@@ -222,29 +234,29 @@ impl Pair {
             Err(ForwardError::Finished) => assert!(half.finished),
             Err(error) => {
                 assert_eq!(error, ForwardError::Gone);
-                assert!(closing || self.ledger.may_be_gone(who, at, self.now), "it is there");
+                assert!(closing || self.ledger.may_be_gone(who, at, self.ends.now), "it is there");
             }
         }
     }
 
     fn finish(&mut self, who: Who, pick: Pick) {
         let Some((id, at)) = self.pick(who, pick) else { return };
-        match self.at(who).forward.finish(id) {
+        match self.ends.at(who).forward.finish(id) {
             Ok(()) => self.ledger.half(who, at).finished = true,
-            Err(error) => assert!(error == ForwardError::Gone && self.at(who).forward.is_closing()),
+            Err(error) => assert!(error == ForwardError::Gone && self.ends.at(who).forward.is_closing()),
         }
     }
 
     fn fail(&mut self, pick: Pick, len: u8) {
         let Some((id, at)) = self.pick(Who::Server, pick) else { return };
         let why = format!("of {at}: {}", "why ".repeat(len.into()));
-        self.server.forward.fail_connection(id, &why);
-        self.ledger.failed(at, &why, self.now);
+        self.ends.server.forward.fail_connection(id, &why);
+        self.ledger.failed(at, &why, self.ends.now);
     }
 
     fn forget(&mut self, who: Who, id: ConnectionId) {
         self.ledger.forgot(who, id);
-        let end = self.at(who);
+        let end = self.ends.at(who);
         end.forward.forget(id);
         assert_eq!(end.forward.write(id, b"x"), Err(ForwardError::Gone));
         // A server may have one that nobody was told of yet.
@@ -252,92 +264,10 @@ impl Pair {
         assert!(left >= self.ledger.held(who).len());
     }
 
-    fn receive(&mut self, who: Who, count: usize) -> bool {
-        let Self { now, client, server, ledger, limit } = self;
-        let (end, from) = match who {
-            Who::Client => (client, &mut server.wire),
-            Who::Server => (server, &mut client.wire),
-        };
-        end.receive(*now, from, count, |event| {
-            ledger.hears(who, *now, event);
-            ledger.server_was_full |= ledger.server.len() + 1 >= *limit;
-        })
-    }
-
-    /// Lets everything through that wants through, in a bounded number of rounds.
-    fn settle(&mut self) {
-        until_rest(|| {
-            let moved = [
-                self.client.transmit(usize::MAX),
-                self.server.transmit(usize::MAX),
-                self.receive(Who::Client, usize::MAX),
-                self.receive(Who::Server, usize::MAX),
-            ];
-            // What was taken without a word may have to be answered before more is taken.
-            let answers = [&mut self.client, &mut self.server].map(|end| !end.forward.transmit().is_empty());
-            moved != [false; 4] || answers != [false; 2]
-        });
-    }
-
-    fn is_healthy(&self) -> bool {
-        let reads = |end: &End| end.is_healthy() && end.reading == Reading::Active;
-        reads(&self.client) && reads(&self.server)
-    }
-
     /// Once it settled.
     fn assert_all_arrived(&mut self) {
-        if self.is_healthy() {
+        if self.ends.is_healthy() {
             self.ledger.assert_all_arrived();
-        }
-    }
-
-    fn sleep(&mut self, until: Instant) {
-        self.now = until;
-        self.client.tick(until);
-        self.server.tick(until);
-    }
-
-    /// Everybody reads again, all connections finish, one more is made, and the forward comes to its end.
-    fn end(&mut self) {
-        for who in [Who::Client, Who::Server] {
-            let now = self.now;
-            self.at(who).set_reading(now, Reading::Active);
-        }
-        self.settle();
-        self.assert_all_arrived();
-        self.finish_all();
-        for who in [Who::Client, Who::Server] {
-            let held: Vec<ConnectionId> = self.ledger.held(who).keys().copied().collect();
-            held.into_iter().for_each(|id| self.forget(who, id));
-        }
-        self.settle();
-        if self.is_healthy() {
-            let before = self.ledger.connections.len();
-            self.connect();
-            assert_eq!((self.ledger.connections.len(), self.ledger.client.len()), (before + 1, 1));
-            self.settle();
-            self.write(Who::Client, Pick(0), 1000, Forward::write);
-            self.write(Who::Server, Pick(0), 1000, Forward::write);
-            self.settle();
-            self.finish_all();
-        }
-
-        self.ledger.aborted = true;
-        self.client.forward.abort();
-        self.settle();
-        // Who closed waits for the other; who hears nothing gives up.
-        for _ in 0..100 {
-            if self.client.is_over() && self.server.is_over() {
-                break;
-            }
-            let (client, server) = (self.client.forward.poll_timeout(), self.server.forward.poll_timeout());
-            let until = [client, server].into_iter().flatten().min().expect("an end that waits for nothing");
-            self.sleep(until.max(self.now));
-            self.settle();
-        }
-        for end in [&self.client, &self.server] {
-            assert!(end.is_over() && end.wire.state == WireState::Ended);
-            assert_eq!(end.forward.poll_timeout(), None);
         }
     }
 
@@ -348,7 +278,7 @@ impl Pair {
                 let Some((id, at)) = self.ledger.held(who).iter().nth(nth).map(|(id, at)| (*id, *at)) else {
                     break;
                 };
-                if self.at(who).forward.finish(id).is_ok() {
+                if self.ends.at(who).forward.finish(id).is_ok() {
                     self.ledger.half(who, at).finished = true;
                 }
             }
@@ -358,10 +288,7 @@ impl Pair {
     }
 }
 
-#[cfg(test)]
-mod tests {
-    /// For the output of a replay that failed.
-    pub(super) fn show(op: &super::Op) {
-        println!("{op:?}");
-    }
+fn hears(ledger: &mut Ledger, limit: usize, now: Instant, who: Who, event: ForwardEvent) {
+    ledger.hears(who, now, event);
+    ledger.server_was_full |= ledger.server.len() + 1 >= limit;
 }
