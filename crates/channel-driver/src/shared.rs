@@ -103,6 +103,7 @@ impl<M: Machine> Shared<M> {
     ) -> Poll<io::Result<()>> {
         let mut state = self.lock();
         let (mut got, mut reads) = (Got::Nothing, 0);
+        let drained = !state.has_unsent();
         let mut parsed = Parsed::Nothing;
         loop {
             if state.inbound.len(index) > 0 {
@@ -119,6 +120,7 @@ impl<M: Machine> Shared<M> {
                 break;
             }
             if let Some(end) = state.read_end(index) {
+                state.after_reading(drained);
                 return Poll::Ready(end);
             }
             if state.fill().is_pending() {
@@ -126,7 +128,7 @@ impl<M: Machine> Shared<M> {
                 // Once more: what came in between woke somebody else.
                 if state.fill().is_pending() {
                     if reads > 0 || parsed == Parsed::Something {
-                        state.after();
+                        state.after_reading(drained);
                     }
                     return Poll::Pending;
                 }
@@ -134,13 +136,13 @@ impl<M: Machine> Shared<M> {
             reads += 1;
             if reads == READS_AT_ONCE {
                 // What comes is all for others, and there is much of it: they have their turn, and so have those who wait for the lock.
-                state.after();
+                state.after_reading(drained);
                 cx.waker().wake_by_ref();
                 return Poll::Pending;
             }
         }
         state.interest.done(Half::Reader(index));
-        state.after();
+        state.after_reading(drained);
         Poll::Ready(Ok(()))
     }
 
@@ -277,6 +279,7 @@ impl<M: Machine> Shared<M> {
     pub(crate) fn stop_connects(&self) {
         let mut state = self.lock();
         state.stop_connects();
+        let _ = state.flush();
         state.after();
     }
 

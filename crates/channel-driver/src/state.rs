@@ -1,5 +1,6 @@
 //! The state that the halves of a session and its background task share: the machine, the socket, and what was read and not taken.
 
+mod connects;
 mod ends;
 
 use std::{
@@ -28,9 +29,6 @@ use crate::{
 /// When somebody waits and the socket will wake nobody, since whoever read it last went off with what it got, the background
 /// task looks after this time. Not at once: that would be a hop for every read.
 const LOOK_SOON: Duration = Duration::from_millis(50);
-
-/// What a peer is told that asks for a connection when nobody takes them any more.
-const NOBODY_CONNECTS: &str = "no more connections are taken";
 
 /// How many reads follow one another in one poll, when nobody waits for what they bring.
 pub(crate) const READS_AT_ONCE: usize = 16;
@@ -135,9 +133,19 @@ impl<M: Machine> State<M> {
 
     /// Reads what is there without waiting, so that a writer notices the end of the session.
     pub(crate) fn peek(&mut self) {
+        let drained = self.machine.is_drained();
         while self.parse(None) {}
         if self.ended.is_none() && self.socket.input().is_empty() && self.fill().is_ready() {
             while self.parse(None) {}
+        }
+        self.after_reading(drained);
+    }
+
+    /// What is due after something was read, and before that all was sent or not. What waited then has somebody who sends it: the socket will wake
+    /// them, or the background task was woken, so that what many have to say leaves together.
+    pub(crate) fn after_reading(&mut self, drained: bool) {
+        if drained && self.has_unsent() {
+            let _ = self.flush();
         }
         self.after();
     }
@@ -187,13 +195,7 @@ impl<M: Machine> State<M> {
             }
             Some(Sorted::Writable(index)) => self.interest.wake(Half::Writer(index)),
             Some(Sorted::Room) => self.interest.wake_writers(),
-            Some(Sorted::Connect(index, port)) => match &mut self.connects {
-                Some(connects) => {
-                    connects.push_back((index, port));
-                    self.interest.wake_watchers();
-                }
-                None => self.machine.refuse(index, NOBODY_CONNECTS),
-            },
+            Some(Sorted::Connect(index, port)) => self.asked_to_connect(index, port),
             Some(Sorted::Size(size)) => {
                 self.size = Some(size);
                 self.interest.wake_watchers();
@@ -279,18 +281,6 @@ impl<M: Machine> State<M> {
         }
     }
 
-    /// The next connection that the peer asks for, with its port.
-    pub(crate) fn take_connect(&mut self) -> Option<(usize, u16)> {
-        self.connects.as_mut()?.pop_front()
-    }
-
-    /// Nobody takes connections any more: those that wait are refused, and so is what comes.
-    pub(crate) fn stop_connects(&mut self) {
-        for (index, _) in self.connects.take().into_iter().flatten() {
-            self.machine.refuse(index, NOBODY_CONNECTS);
-        }
-    }
-
     /// What is due after anything happened.
     pub(crate) fn after(&mut self) {
         if self.reading == Reading::Paused && !self.inbound.is_full(None) {
@@ -298,8 +288,7 @@ impl<M: Machine> State<M> {
             self.set_reading(Reading::Active);
             self.interest.wake_all();
         }
-        // What was read may have to be answered.
-        if self.ended.is_some() || self.has_unsent() {
+        if self.ended.is_some() {
             let _ = self.flush();
         }
         if self.look.is_none() && self.interest.is_left_waiting() {

@@ -295,6 +295,7 @@ fn an_aborted_forward_tells_nothing_more_and_does_not_wait_for_ever() {
     }
 }
 
+// Holds PFW-17.
 #[test]
 fn a_connection_is_broken_off_behind_what_was_written_or_at_once() {
     for wire in WIRES {

@@ -52,7 +52,7 @@ impl Machine for Forward {
     }
 
     fn is_drained(&mut self) -> bool {
-        self.is_drained()
+        Self::is_drained(self)
     }
 
     fn set_reading(&mut self, now: Instant, reading: Reading) {

@@ -282,8 +282,8 @@ impl Forward {
     }
 
     /// Whether all that was written was taken from [`transmit`](Self::transmit). If a tunnel is closed before, it never is.
-    pub fn is_drained(&mut self) -> bool {
-        with!(column = &mut self.column, column.is_drained())
+    pub fn is_drained(&self) -> bool {
+        with!(column = &self.column, column.is_drained())
     }
 
     /// Client: opens a connection to a port of the pod. It can be written to at once: the data follows the request, and no round trip is

@@ -259,8 +259,8 @@ impl OverChannels {
         self.socket.transmit()
     }
 
-    pub(super) fn is_drained(&mut self) -> bool {
-        self.transmit().is_empty()
+    pub(super) fn is_drained(&self) -> bool {
+        self.socket.is_drained()
     }
 
     pub(super) fn connect(&mut self, port: u16, out: &mut Events) -> Result<ConnectionId, ForwardError> {

@@ -101,7 +101,7 @@ impl OverSpdy {
         self.wire.transmit()
     }
 
-    pub(super) fn is_drained(&mut self) -> bool {
+    pub(super) fn is_drained(&self) -> bool {
         self.wire.is_drained()
     }
 

@@ -180,8 +180,9 @@ impl Wire {
     }
 
     /// Whether nothing waits to be written, not even what a closed tunnel cannot carry any more.
-    pub(super) fn is_drained(&mut self) -> bool {
-        self.transmit().is_empty() && self.spdy.is_drained()
+    pub(super) fn is_drained(&self) -> bool {
+        let tunnel = self.tunnel.as_ref().is_none_or(WebSocket::is_drained);
+        tunnel && self.farewell.is_none() && self.spdy.is_drained()
     }
 
     /// Puts what SPDY has to say into messages, as far as there is room for them; behind the last of it goes the close frame.

@@ -113,6 +113,12 @@ impl Connection {
         }
     }
 
+    /// Whether nothing waits to be written.
+    #[cfg(feature = "spdy")]
+    pub(crate) fn is_drained(&self) -> bool {
+        self.transmit.is_empty() && self.unanswered.is_none() && self.ping == Ping::None
+    }
+
     #[inline]
     pub(crate) fn queued(&self) -> usize {
         self.transmit.len()
