@@ -135,7 +135,13 @@ impl<R: Runtime<Timer: Unpin>> Copying<R> {
         self.poll_up(cx)?;
         self.poll_down(cx)?;
         match (&self.up, &self.down) {
-            (Way::Done | Way::Untold, Way::Done | Way::Refused) => return Poll::Ready(Ok(())),
+            (Way::Done, Way::Done | Way::Refused) => return Poll::Ready(Ok(())),
+            (Way::Untold, Way::Done) => {
+                // The pod ended by itself: it did not have to be told.
+                self.refused = None;
+                return Poll::Ready(Ok(()));
+            }
+            (Way::Untold, Way::Refused) => return Poll::Ready(Ok(())),
             (Way::Refused, Way::Done) => {
                 self.until.get_or_insert_with(|| R::now() + LINGER);
             }
@@ -174,7 +180,8 @@ impl<R: Runtime<Timer: Unpin>> Copying<R> {
                 },
                 Way::Ending => match self.remote.finish() {
                     Ok(()) => self.up = Way::Done,
-                    Err(_) => {
+                    Err(error) => {
+                        self.refused = Some(error);
                         self.until = Some(R::now() + QUIET);
                         self.up = Way::Untold;
                     }

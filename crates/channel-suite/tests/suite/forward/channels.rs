@@ -3,13 +3,13 @@
 use channel_driver::{Connection, Error, Forward, ListenerState, PortForward};
 use channel_proto::Subprotocol;
 use channel_suite::behaviour;
-use futures::io::AsyncReadExt;
+use futures::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::talk;
 use crate::support::{
     flavour::Flavour,
     pod::pod,
-    streams::{LOOPBACK, connect, echo, port},
+    streams::{LOOPBACK, connect, echo, port, read_all},
 };
 
 /// Over channels, to these ports.
@@ -58,4 +58,20 @@ async fn over_channels_a_url_is_good_for_the_ports_it_stands_for<F: Flavour>() {
     assert_eq!(local.read(&mut [0]).await.unwrap_or_default(), 0);
     let failures = listener.take_failures();
     assert!(failures[0].contains("channels have one connection for each port"), "{failures:?}");
+}
+
+// Holds PFW-13.
+#[behaviour]
+async fn an_end_that_channels_cannot_pass_on_is_told_behind_the_answer<F: Flavour>() {
+    let (_pod, client) = pod::<F>().await;
+    let ports = [port::<F, _>(echo).await, port::<F, _>(echo).await];
+    let forward = over_channels::<F>(client.port_forward("default", "embedded"), ports).await;
+    let listener = forward.listen(LOOPBACK, ports[0]).await.unwrap();
+    let mut local = connect::<F>(listener.address()).await.unwrap();
+    local.write_all(b"question").await.unwrap();
+    local.close().await.unwrap();
+    // It goes on until nothing has come for 5 s.
+    assert_eq!(read_all(&mut local).await.unwrap(), b"question");
+    let failures = listener.take_failures();
+    assert!(failures[0].contains("channels cannot end one direction"), "{failures:?}");
 }
