@@ -10,6 +10,7 @@ use crate::support::{
     flavour::Flavour,
     pod::pod,
     streams::{LOOPBACK, connect, echo, port, read_all},
+    tasks::until,
 };
 
 /// Over channels, to these ports.
@@ -72,6 +73,11 @@ async fn an_end_that_channels_cannot_pass_on_is_told_behind_the_answer<F: Flavou
     local.close().await.unwrap();
     // It goes on until nothing has come for 5 s.
     assert_eq!(read_all(&mut local).await.unwrap(), b"question");
-    let failures = listener.take_failures();
+    let mut failures = Vec::new();
+    until::<F>("it is told", || {
+        failures.extend(listener.take_failures());
+        !failures.is_empty()
+    })
+    .await;
     assert!(failures[0].contains("channels cannot end one direction"), "{failures:?}");
 }
