@@ -104,7 +104,6 @@ impl<M: Machine> Shared<M> {
         let mut state = self.lock();
         let (mut got, mut reads) = (Got::Nothing, 0);
         let drained = !state.has_unsent();
-        let mut parsed = Parsed::Nothing;
         loop {
             if state.inbound.len(index) > 0 {
                 got = Got::Something;
@@ -113,7 +112,6 @@ impl<M: Machine> Shared<M> {
                 }
             }
             if state.parse(Some(index)) {
-                parsed = Parsed::Something;
                 continue;
             }
             if got == Got::Something {
@@ -127,9 +125,7 @@ impl<M: Machine> Shared<M> {
                 state.interest.wait(Half::Reader(index), cx.waker());
                 // Once more: what came in between woke somebody else.
                 if state.fill().is_pending() {
-                    if reads > 0 || parsed == Parsed::Something {
-                        state.after_reading(drained);
-                    }
+                    state.after_reading(drained);
                     return Poll::Pending;
                 }
             }
@@ -182,19 +178,19 @@ impl<M: Machine> Shared<M> {
         self.lock().check_writable(index)
     }
 
-    /// Waits until `act` says that what the writer of a stream waits for is so, or that stream fails.
+    /// Waits until what the writer of a stream waits for is so, or that stream fails before. What it fails with afterwards is told by its halves.
     pub(crate) fn poll_until(
         &self,
         cx: &mut Context<'_>,
         index: usize,
-        act: impl FnOnce(&mut M) -> bool,
+        is_so: impl FnOnce(&mut M) -> bool,
     ) -> Poll<io::Result<()>> {
         let mut state = self.lock();
         state.interest.wait(Half::Writer(index), cx.waker());
         state.pump();
-        if act(&mut state.machine) {
+        if is_so(&mut state.machine) {
             state.interest.done(Half::Writer(index));
-            return Poll::Ready(state.check_writable(index));
+            return Poll::Ready(Ok(()));
         }
         state.check_writable(index)?;
         Poll::Pending
@@ -289,12 +285,6 @@ impl<M: Machine> Shared<M> {
         state.inbound.discard(index);
         state.interest.wake_background();
     }
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Parsed {
-    Something,
-    Nothing,
 }
 
 /// Whether a reader takes more.

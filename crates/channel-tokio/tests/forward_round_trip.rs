@@ -11,7 +11,7 @@ use std::{
 };
 
 use channel_pod::Pod;
-use channel_tokio::{Client, Endpoint, Forward, PortForward};
+use channel_tokio::{Client, Endpoint, Forward, ListenerState, PortForward};
 use support::bounded;
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
@@ -150,9 +150,16 @@ async fn a_connection_that_is_to_be_accepted_first_waits_for_that() {
         gated.gate.send_replace(Open::Both);
         let connection = connect.await.unwrap();
         one_round_trip(&gated.gate, &mut came, async { connection }).await;
-        // Of one that cannot be had, the pod says so behind that it was accepted.
-        let mut refused = gated.forward.connect(1).await.unwrap();
-        assert!(refused.read_u8().await.unwrap_err().to_string().contains("connection refused"));
+        // Of one that cannot be had, the pod says so behind that it was accepted; both may come together.
+        let listener = gated.forward.listen(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), 1).await.unwrap();
+        for _ in 0..20 {
+            let mut refused = gated.forward.connect(1).await.unwrap();
+            assert!(refused.read_u8().await.unwrap_err().to_string().contains("connection refused"));
+            // Through a local port it fails alone, too, and is not tried again.
+            let mut local = TcpStream::connect(listener.address()).await.unwrap();
+            assert!(local.read_u8().await.is_err());
+        }
+        assert_eq!(listener.state(), ListenerState::Connected);
     })
     .await;
 }

@@ -120,7 +120,7 @@ impl Connection {
     pub(super) fn finish(&self) -> io::Result<()> {
         let id = self.place.id;
         match self.place.handle.shared.defer(|machine| machine.finish(id)) {
-            Err(error @ ForwardError::NoHalfClose) => Err(io::Error::new(io::ErrorKind::Unsupported, error)),
+            Err(ForwardError::NoHalfClose) => Err(no_half_close()),
             // One that is over needs no end, and says so elsewhere.
             _ => Ok(()),
         }
@@ -164,9 +164,7 @@ impl Connection {
         if self.ours == Half::Open {
             match self.place.handle.shared.command(|machine, _| machine.finish(id)) {
                 Ok(()) => self.ours = Half::Ended,
-                Err(error @ ForwardError::NoHalfClose) => {
-                    return Poll::Ready(Err(io::Error::new(io::ErrorKind::Unsupported, error)));
-                }
+                Err(ForwardError::NoHalfClose) => return Poll::Ready(Err(no_half_close())),
                 // The end of our half did not leave, whatever else did.
                 Err(_) => {
                     self.place.handle.shared.check_writable(id.index())?;
@@ -176,6 +174,10 @@ impl Connection {
         }
         self.writer.poll_flush(cx)
     }
+}
+
+fn no_half_close() -> io::Error {
+    io::Error::new(io::ErrorKind::Unsupported, ForwardError::NoHalfClose)
 }
 
 impl Drop for Place {

@@ -135,13 +135,12 @@ impl<R: Runtime<Timer: Unpin>> Copying<R> {
         self.poll_up(cx)?;
         self.poll_down(cx)?;
         match (&self.up, &self.down) {
-            (Way::Done, Way::Done | Way::Refused) => return Poll::Ready(Ok(())),
+            (Way::Done, Way::Done) | (Way::Done | Way::Untold, Way::Refused) => return Poll::Ready(Ok(())),
             (Way::Untold, Way::Done) => {
                 // The pod ended by itself: it did not have to be told.
                 self.refused = None;
                 return Poll::Ready(Ok(()));
             }
-            (Way::Untold, Way::Refused) => return Poll::Ready(Ok(())),
             (Way::Refused, Way::Done) => {
                 self.until.get_or_insert_with(|| R::now() + LINGER);
             }

@@ -113,7 +113,7 @@ async fn connect<R: Runtime<Timer: Unpin>>(
 ) -> Option<Connection> {
     let mut backoff = Backoff::new();
     loop {
-        match status.unless_closed(forward.connect(port)).await? {
+        match status.unless_closed(forward.pool.connect(port)).await? {
             Ok(connection) => return Some(connection),
             Err(error) if !forward.pool.stands() => {
                 status.fail_one(&error.into());

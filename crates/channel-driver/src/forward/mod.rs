@@ -109,7 +109,7 @@ impl<R: Runtime<Timer: Unpin>> PortForward<R> {
 
     /// Has [`connect`](Forward::connect) wait until the server has accepted a connection, for a server that does not take data before that, or to know
     /// that it is still there: one more round trip for each. The real servers accept before they dial the port, and so do not tell that somebody
-    /// listens there. Over channels there is nothing to wait for.
+    /// listens there. Through a [local port](Forward::listen) it is the data that waits. Over channels there is nothing to wait for.
     pub fn wait_until_accepted(mut self) -> Self {
         self.settings.first_byte = FirstByte::WhenAccepted;
         self

@@ -79,7 +79,7 @@ impl<R: Runtime<Timer: Unpin>> Pool<R> {
         // A link may turn out to be over only now; the next one is new.
         let mut last = ForwardError::GoingAway;
         for _ in 0..=self.settings.spread {
-            match self.link().await?.connect(port) {
+            match self.link().await?.connect(port, self.settings.first_byte) {
                 Ok(connection) => return Ok(connection),
                 Err(ForwardError::PortTaken) => {
                     let channels = self.agreed().subprotocol;
@@ -211,7 +211,7 @@ impl<R: Runtime<Timer: Unpin>> Settings<R> {
         // What the server does not know was found out by the first.
         let plan =
             Plan { transport: Transport::WebSocket, offer: Some(vec![channels]), fallbacks: Vec::new() };
-        self.open_as(&[port], &plan).await?.0.connect(port).map_err(Error::Forward)
+        self.open_as(&[port], &plan).await?.0.connect(port, self.first_byte).map_err(Error::Forward)
     }
 
     fn target(&self, ports: &[u16]) -> Target {

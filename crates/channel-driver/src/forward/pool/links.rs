@@ -14,7 +14,7 @@ use event_listener::{Event, EventListener};
 use crate::{
     Error,
     fallback::Agreed,
-    forward::{Connection, backoff::Backoff},
+    forward::{Connection, FirstByte, backoff::Backoff},
     halves::Handle,
 };
 
@@ -28,10 +28,16 @@ impl Link {
         Self { handle }
     }
 
-    pub(super) fn connect(&self, port: u16) -> Result<Connection, ForwardError> {
+    pub(super) fn connect(&self, port: u16, first_byte: FirstByte) -> Result<Connection, ForwardError> {
         let shared = &self.handle.shared;
         // The request goes out with what is written first, if that is soon.
-        let id = shared.defer(|machine| machine.connect(port))?;
+        let id = shared.defer(|machine| {
+            let id = machine.connect(port)?;
+            if first_byte == FirstByte::WhenAccepted {
+                machine.await_accept(id);
+            }
+            Ok(id)
+        })?;
         Ok(Connection::new(shared, id))
     }
 
