@@ -13,23 +13,18 @@ use std::{
     task::{Wake, Waker},
 };
 
-use crate::watchers::Watchers;
+use event_listener::{Event, EventListener};
 
 /// The tasks that wait. Halves come to wait under the session's lock alone.
 #[derive(Default)]
 pub(crate) struct Interest {
     readers: Slots,
     writers: Slots,
-    others: Mutex<Others>,
+    /// For those who wait for the end, for a terminal size, or for a connection.
+    told: Event,
+    background: Mutex<Option<Waker>>,
     /// The socket was read until there was nothing more, and has not woken us since: it will when something comes.
     watched: AtomicBool,
-}
-
-#[derive(Default)]
-struct Others {
-    /// Those who wait for the end, or for a terminal size.
-    watchers: Watchers,
-    background: Option<Waker>,
 }
 
 /// The wakers of the halves of one direction, by index.
@@ -72,13 +67,13 @@ impl Interest {
         drop(slots.take(index));
     }
 
-    /// Somebody who will wait for the end of the session, or for anything else that is told to all.
-    pub(crate) fn watch(&self) -> Watch<'_> {
-        Watch { interest: self, number: self.lock().watchers.number() }
+    /// Waits, from now on, for the end of the session, or for anything else that is told to all.
+    pub(crate) fn watch(&self) -> EventListener {
+        self.told.listen()
     }
 
     pub(crate) fn wait_in_background(&self, waker: &Waker) {
-        match &mut self.lock().background {
+        match &mut *self.lock() {
             Some(known) => known.clone_from(waker),
             slot => *slot = Some(waker.clone()),
         }
@@ -104,7 +99,7 @@ impl Interest {
         if self.is_socket_watched() {
             return false;
         }
-        !self.readers.is_empty() || !self.writers.is_empty() || !self.lock().watchers.is_empty()
+        !self.readers.is_empty() || !self.writers.is_empty() || self.told.total_listeners() > 0
     }
 
     /// There is something for `half`.
@@ -119,12 +114,11 @@ impl Interest {
     }
 
     pub(crate) fn wake_watchers(&self) {
-        let watchers = self.lock().watchers.take();
-        wake(watchers);
+        self.told.notify(usize::MAX);
     }
 
     pub(crate) fn wake_background(&self) {
-        let waker = self.lock().background.clone();
+        let waker = self.lock().clone();
         wake(waker);
     }
 
@@ -141,28 +135,8 @@ impl Interest {
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, Others> {
-        self.others.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// Somebody who waits for what is told to all.
-pub(crate) struct Watch<'a> {
-    interest: &'a Interest,
-    number: u64,
-}
-
-impl Watch<'_> {
-    pub(crate) fn wait(&self, waker: &Waker) {
-        let before = self.interest.lock().watchers.wait(self.number, waker);
-        drop(before);
-    }
-}
-
-impl Drop for Watch<'_> {
-    fn drop(&mut self) {
-        let waker = self.interest.lock().watchers.remove(self.number);
-        drop(waker);
+    fn lock(&self) -> MutexGuard<'_, Option<Waker>> {
+        self.background.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -244,10 +218,8 @@ impl Wake for Readable {
     fn wake_by_ref(self: &Arc<Self>) {
         self.0.unwatch_socket();
         let (reader, others_wait) = self.0.readers.take_one();
-        let others = self.0.lock();
-        let others_wait = others_wait || reader.is_none() || !others.watchers.is_empty();
-        let background = if others_wait { others.background.clone() } else { None };
-        drop(others);
+        let others_wait = others_wait || reader.is_none() || self.0.told.total_listeners() > 0;
+        let background = if others_wait { self.0.lock().clone() } else { None };
         wake(reader.into_iter().chain(background));
     }
 }

@@ -40,7 +40,6 @@ mod state;
 #[cfg(feature = "tls")]
 pub mod tls;
 mod trace;
-mod watchers;
 
 #[doc(hidden)]
 pub use channel_proto as proto;

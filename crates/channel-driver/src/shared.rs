@@ -2,7 +2,6 @@
 
 use std::{
     collections::VecDeque,
-    future::poll_fn,
     io,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     task::{Context, Poll},
@@ -261,14 +260,20 @@ impl<M: Machine> Shared<M> {
 
     /// Drives the session until `done` gives something.
     async fn watch<T>(&self, mut done: impl FnMut(&mut State<M>) -> Option<T>) -> T {
-        let watch = self.interest.watch();
-        poll_fn(|cx| {
-            let mut state = self.lock();
-            watch.wait(cx.waker());
-            state.pump();
-            done(&mut state).map_or(Poll::Pending, Poll::Ready)
-        })
-        .await
+        loop {
+            let told = self.interest.watch();
+            if let Some(done) = self.pump_until(&mut done) {
+                return done;
+            }
+            told.await;
+        }
+    }
+
+    /// Not in the future above: a lock must not be held where it waits.
+    fn pump_until<T>(&self, done: impl FnOnce(&mut State<M>) -> Option<T>) -> Option<T> {
+        let mut state = self.lock();
+        state.pump();
+        done(&mut state)
     }
 
     /// Refuses the connections that the peer asks for from now on, and those that wait.
