@@ -72,6 +72,12 @@ impl Heartbeat {
         self.ping_at().into_iter().chain(self.dead_at()).min()
     }
 
+    /// The same where reading may have gone on while nobody told the time: then at once, so that the silence counts from then.
+    pub(crate) fn timeout_if(&self, reading: Reading) -> Option<Instant> {
+        let goes_on = (self.reading, reading) == (Reading::Paused, Reading::Active);
+        if goes_on { Some(self.heard) } else { self.timeout() }
+    }
+
     /// A time beyond all time never comes.
     fn ping_at(&self) -> Option<Instant> {
         self.pinged.checked_add(self.config.ping_every?)

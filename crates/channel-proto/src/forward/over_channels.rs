@@ -215,14 +215,18 @@ impl OverChannels {
         self.tell_heartbeat(now);
     }
 
-    /// The client that connects may be late: while data waits for it, nothing is read, and silence means nothing.
     fn tell_heartbeat(&mut self, now: Instant) {
-        let reading = if self.held.is_some() { Reading::Paused } else { self.reading };
-        self.heartbeat.set_reading(now, reading);
+        self.heartbeat.set_reading(now, self.reads());
     }
 
+    /// The client that connects may be late: while data waits for it, nothing is read, and silence means nothing.
+    fn reads(&self) -> Reading {
+        if self.held.is_some() { Reading::Paused } else { self.reading }
+    }
+
+    /// Once somebody connected, of whom [`connect`](Self::connect) does not say when, that is at once.
     pub(super) fn timeout(&self) -> Option<Instant> {
-        self.heartbeat.timeout()
+        self.heartbeat.timeout_if(self.reads())
     }
 
     pub(super) fn handle_timeout(&mut self, now: Instant, _: &mut Events) -> Result<(), Error> {

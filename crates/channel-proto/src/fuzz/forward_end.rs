@@ -196,10 +196,12 @@ impl End {
 
     /// What came waits for somebody to connect, or does so no more.
     pub(super) fn set_held_up(&mut self, now: Instant, held_up: bool) {
-        if self.held_up && !held_up {
+        let goes_on = std::mem::replace(&mut self.held_up, held_up) && !held_up;
+        if goes_on {
             self.heard.1 = now;
+            // A driver asks at once what is due.
+            self.tick(now);
         }
-        self.held_up = held_up;
     }
 
     /// It is `now`: does what is due.
