@@ -1,12 +1,17 @@
 //! Who is compared, and how one is measured.
 
 use std::{
-    io::{self, BufRead, Write},
+    io::{self, BufRead as _, Write as _},
     net::SocketAddr,
     time::{Duration, Instant},
 };
 
-use tokio::{net::TcpStream, runtime::Runtime, time::timeout};
+use tokio::{
+    io::{AsyncBufReadExt as _, BufReader},
+    net::TcpStream,
+    runtime::Runtime,
+    time::timeout,
+};
 
 use crate::{
     process::Process,
@@ -24,30 +29,37 @@ pub(crate) enum Who {
     Raw,
     /// kubectl itself.
     Kubectl,
-    /// kube, with an upgraded connection for each that is forwarded, as its example has it.
+    /// kube behind a listener, with an upgraded connection for each that is forwarded, as its example has it.
     Kube,
     /// Our command itself, with as many threads as there are cores.
     KubectlChannel,
     /// Our listener.
     Listen,
-    /// Ours, without a local socket: the process does the work itself.
+    /// kube without a local socket: the process does the work itself.
+    KubeApi,
+    /// Ours, likewise.
     Connect,
-    /// kube, and our listener, over TLS, as clusters are reached.
+    /// Over TLS, as clusters are reached.
     KubeTls,
     ListenTls,
+    KubeApiTls,
+    ConnectTls,
 }
 
 impl Who {
     /// In the order of the table; the first is what the others are compared with.
-    pub(crate) const ALL: [Self; 8] = [
+    pub(crate) const ALL: [Self; 11] = [
         Self::Raw,
         Self::Kubectl,
         Self::Kube,
         Self::KubectlChannel,
         Self::Listen,
+        Self::KubeApi,
         Self::Connect,
         Self::KubeTls,
         Self::ListenTls,
+        Self::KubeApiTls,
+        Self::ConnectTls,
     ];
 
     /// Whether it takes part. Over TLS only connections are counted: what bytes cost there is in the bench of exec.
@@ -56,7 +68,12 @@ impl Who {
     }
 
     pub(crate) fn is_over_tls(self) -> bool {
-        matches!(self, Self::KubeTls | Self::ListenTls)
+        matches!(self, Self::KubeTls | Self::ListenTls | Self::KubeApiTls | Self::ConnectTls)
+    }
+
+    /// Whether its process does the work itself, rather than that it listens.
+    fn works(self) -> bool {
+        matches!(self, Self::KubeApi | Self::Connect | Self::KubeApiTls | Self::ConnectTls)
     }
 
     pub(crate) fn name(self) -> &'static str {
@@ -66,9 +83,12 @@ impl Who {
             Self::Kube => "kube",
             Self::KubectlChannel => "kubectl-channel",
             Self::Listen => "Forward::listen",
+            Self::KubeApi => "Api::portforward",
             Self::Connect => "Forward::connect",
             Self::KubeTls => "kube, TLS",
             Self::ListenTls => "Forward::listen, TLS",
+            Self::KubeApiTls => "Api::portforward, TLS",
+            Self::ConnectTls => "Forward::connect, TLS",
         }
     }
 
@@ -102,9 +122,10 @@ impl Contender {
     }
 
     pub(crate) fn new(who: Who, mut process: Process) -> io::Result<Self> {
-        let local = match who {
-            Who::Connect => None,
-            _ => Some(process.listening().map_err(|error| with_name(who, error))?),
+        let local = if who.works() {
+            None
+        } else {
+            Some(process.listening().map_err(|error| with_name(who, error))?)
         };
         Ok(Self { who, process, runtime: crate::runtime()?, local })
     }
@@ -140,7 +161,19 @@ impl Contender {
 }
 
 /// What a process says that did what it was told.
-pub(crate) const DONE: &str = "done";
+const DONE: &str = "done";
+
+/// Does each work that a line of stdin tells.
+pub(crate) async fn do_as_told(connect: impl Connect) -> io::Result<()> {
+    let mut lines = BufReader::new(tokio::io::stdin()).lines();
+    while let Some(line) = lines.next_line().await? {
+        match work::run(connect.clone(), line.parse()?).await {
+            Ok(()) => println!("{DONE}"),
+            Err(error) => println!("{error}"),
+        }
+    }
+    Ok(())
+}
 
 fn with_name(who: Who, error: io::Error) -> io::Error {
     io::Error::new(error.kind(), format!("{}: {error}", who.name()))

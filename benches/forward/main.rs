@@ -85,9 +85,10 @@ fn start(server: &Server) -> io::Result<Vec<Contender>> {
 async fn forward(who: Who, access: Access) -> io::Result<()> {
     match who {
         Who::Raw => proxy::run(access).await,
-        Who::Kube | Who::KubeTls => kube_rs::run(access).await,
+        Who::Kube | Who::KubeTls => kube_rs::listen(access).await,
+        Who::KubeApi | Who::KubeApiTls => kube_rs::connect(access).await,
         Who::Listen | Who::ListenTls => ours::listen(access).await,
-        Who::Connect => ours::connect(access).await,
+        Who::Connect | Who::ConnectTls => ours::connect(access).await,
         Who::Kubectl | Who::KubectlChannel => Err(io::ErrorKind::InvalidInput.into()),
     }
 }

@@ -6,15 +6,8 @@ use std::{
 };
 
 use channel_tokio::{Client, Connection, Endpoint, Forward, tls::Tls};
-use tokio::io::{AsyncBufReadExt, BufReader};
 
-use crate::{
-    contender::DONE,
-    kubectl::POD,
-    process::announce,
-    server::Access,
-    work::{self, Connect},
-};
+use crate::{contender::do_as_told, kubectl::POD, process::announce, server::Access, work::Connect};
 
 pub(crate) async fn listen(access: Access) -> io::Result<()> {
     let forward = start(&access).await?;
@@ -24,17 +17,8 @@ pub(crate) async fn listen(access: Access) -> io::Result<()> {
     std::future::pending().await
 }
 
-/// Does each work that a line of stdin tells.
 pub(crate) async fn connect(access: Access) -> io::Result<()> {
-    let through = Through { forward: start(&access).await?, port: access.port };
-    let mut lines = BufReader::new(tokio::io::stdin()).lines();
-    while let Some(line) = lines.next_line().await? {
-        match work::run(through.clone(), line.parse()?).await {
-            Ok(()) => println!("{DONE}"),
-            Err(error) => println!("{error}"),
-        }
-    }
-    Ok(())
+    do_as_told(Through { forward: start(&access).await?, port: access.port }).await
 }
 
 async fn start(access: &Access) -> io::Result<Forward> {

@@ -64,7 +64,9 @@ impl Report {
             }
             Work::Connections { .. } => &[
                 (Who::Listen, Who::Kube, CONNECTIONS.0),
+                (Who::Connect, Who::KubeApi, CONNECTIONS.0),
                 (Who::ListenTls, Who::KubeTls, CONNECTIONS.0),
+                (Who::ConnectTls, Who::KubeApiTls, CONNECTIONS.0),
                 (Who::KubectlChannel, Who::Kubectl, CONNECTIONS.1),
             ],
             Work::Download { .. } | Work::Upload { .. } => return true,
