@@ -7,17 +7,17 @@ use std::{
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
-    time::{Duration, Instant},
+    time::Instant,
 };
 
 use ::async_io::Async;
 use ::futures_io::AsyncRead;
 use bytes::BytesMut;
-use rustix::net::sockopt::set_socket_linger;
 
 use crate::{
     futures_io::{read_by_copy, write_slices},
     runtime::{Accept, Runtime, Timer, Transport},
+    tcp,
 };
 
 /// An executor beside this reactor: with it, and what is here, a [`Runtime`] is complete. For an executor of one's own, too.
@@ -51,8 +51,7 @@ impl<E: Executor> Runtime for E {
     }
 
     fn break_off(stream: &Socket) {
-        // Where that is not to be had, it ends as others do.
-        let _ = set_socket_linger(&*stream.0, Some(Duration::ZERO));
+        tcp::break_off(&*stream.0);
     }
 
     async fn connect(host: &str, port: u16) -> io::Result<Socket> {
@@ -72,13 +71,13 @@ impl<E: Executor> Runtime for E {
 pub struct Socket(Arc<Async<TcpStream>>);
 
 impl Socket {
-    /// A connection of smol's, or, by way of [`std`], of async-std's. Sets `TCP_NODELAY`.
+    /// A connection of smol's, or, by way of [`std`], of async-std's. [Sets it up](tcp::set_up).
     ///
     /// # Errors
     /// The operating system's.
     pub fn new(stream: impl Into<Arc<Async<TcpStream>>>) -> io::Result<Self> {
         let stream = stream.into();
-        stream.get_ref().set_nodelay(true)?;
+        tcp::set_up(&*stream)?;
         Ok(Self(stream))
     }
 }

@@ -37,6 +37,8 @@ mod session;
 mod shared;
 mod socket;
 mod state;
+#[cfg(any(feature = "tokio-io", feature = "async-io"))]
+pub mod tcp;
 #[cfg(feature = "tls")]
 pub mod tls;
 mod trace;

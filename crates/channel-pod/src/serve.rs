@@ -66,9 +66,9 @@ pub(crate) async fn serve(listener: TcpListener, facts: Arc<Facts>, max_connecti
 }
 
 async fn connection(stream: TcpStream, facts: &Facts) -> io::Result<()> {
-    stream.set_nodelay(true)?;
-    let Some(tls) = &facts.tls else { return serve_one(Io(stream), Showed::Nothing, facts).await };
-    let stream = bounded(tls.accept(Io(stream))).await?;
+    let stream = Io::tcp(stream)?;
+    let Some(tls) = &facts.tls else { return serve_one(stream, Showed::Nothing, facts).await };
+    let stream = bounded(tls.accept(stream)).await?;
     let showed = match stream.connection().peer_certificates() {
         // It was verified in the handshake.
         Some(_) => Showed::Certificate,

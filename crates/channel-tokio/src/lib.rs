@@ -41,7 +41,10 @@ use std::{
 };
 
 use bytes::BytesMut;
-use channel_driver::runtime::{Accept, Runtime, Timer, Transport as Stream};
+use channel_driver::{
+    runtime::{Accept, Runtime, Timer, Transport as Stream},
+    tcp,
+};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::{TcpListener, TcpStream},
@@ -76,14 +79,11 @@ impl Runtime for Tokio {
     }
 
     fn break_off(stream: &Io<TcpStream>) {
-        // Where that is not to be had, it ends as others do.
-        let _ = stream.0.set_zero_linger();
+        tcp::break_off(&stream.0);
     }
 
     async fn connect(host: &str, port: u16) -> io::Result<Io<TcpStream>> {
-        let stream = TcpStream::connect((host, port)).await?;
-        stream.set_nodelay(true)?;
-        Ok(Io(stream))
+        Io::tcp(TcpStream::connect((host, port)).await?)
     }
 }
 
@@ -96,8 +96,7 @@ impl Accept for Listening {
 
     fn poll_accept(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Io<TcpStream>>> {
         let (stream, _) = std::task::ready!(self.0.poll_accept(cx))?;
-        stream.set_nodelay(true)?;
-        Poll::Ready(Ok(Io(stream)))
+        Poll::Ready(Io::tcp(stream))
     }
 
     fn local_addr(&self) -> io::Result<SocketAddr> {
@@ -123,6 +122,17 @@ impl Timer for TokioTimer {
 /// Any stream of tokio's, for sessions on a connection that somebody else opened or upgraded.
 #[derive(Debug)]
 pub struct Io<T>(pub T);
+
+impl Io<TcpStream> {
+    /// A TCP connection, which is [set up](tcp::set_up): what a server accepted, for one.
+    ///
+    /// # Errors
+    /// The operating system's.
+    pub fn tcp(stream: TcpStream) -> io::Result<Self> {
+        tcp::set_up(&stream)?;
+        Ok(Self(stream))
+    }
+}
 
 impl<T: AsyncRead + AsyncWrite + Send + Unpin + 'static> Stream for Io<T> {
     fn poll_read(&mut self, cx: &mut Context<'_>, buf: &mut BytesMut) -> Poll<io::Result<usize>> {
