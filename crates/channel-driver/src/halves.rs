@@ -28,8 +28,7 @@ impl<M: Machine> Drop for Handle<M> {
         let mut state = self.shared.lock();
         state.handles -= 1;
         if state.handles == 0 {
-            drop(state);
-            self.shared.interest.wake_background();
+            state.interest.wake_background();
         }
     }
 }

@@ -5,6 +5,7 @@
 //! background task as well, which does for them what that reader leaves undone, or all of it if the reader was dropped meanwhile.
 
 use std::{
+    collections::VecDeque,
     mem,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
@@ -23,6 +24,9 @@ pub(crate) struct Interest {
     /// For those who wait for the end, for a terminal size, or for a connection.
     told: Event,
     background: Mutex<Option<Waker>>,
+    due: Mutex<Due>,
+    /// Whether there may be something in `due`, so that letting go of the session needs no other lock where there is not.
+    any_due: AtomicBool,
     /// The socket was read until there was nothing more, and has not woken us since: it will when something comes.
     watched: AtomicBool,
 }
@@ -42,6 +46,17 @@ struct Waiting {
     newest: usize,
 }
 
+/// What is to be done once the session is not locked any more: a waker may run its task at once, or be the last that holds it, and either may come
+/// back here.
+#[derive(Default)]
+struct Due {
+    wake: VecDeque<Waker>,
+    /// Wakers that nobody needs any more.
+    forget: Vec<Waker>,
+    watchers: bool,
+    background: bool,
+}
+
 /// One half of a session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Half {
@@ -58,13 +73,17 @@ impl Interest {
     /// `half` waits. To be called before the socket is polled.
     pub(crate) fn wait(&self, half: Half, waker: &Waker) {
         let (slots, index) = self.slots(half);
-        slots.put(index, waker);
+        if let Some(replaced) = slots.put(index, waker) {
+            self.owe(|due| due.forget.push(replaced));
+        }
     }
 
     /// `half` got what it waited for.
     pub(crate) fn done(&self, half: Half) {
         let (slots, index) = self.slots(half);
-        drop(slots.take(index));
+        if let Some(waker) = slots.take(index) {
+            self.owe(|due| due.forget.push(waker));
+        }
     }
 
     /// Waits, from now on, for the end of the session, or for anything else that is told to all.
@@ -73,7 +92,7 @@ impl Interest {
     }
 
     pub(crate) fn wait_in_background(&self, waker: &Waker) {
-        match &mut *self.lock() {
+        match &mut *lock(&self.background) {
             Some(known) => known.clone_from(waker),
             slot => *slot = Some(waker.clone()),
         }
@@ -102,30 +121,68 @@ impl Interest {
         !self.readers.is_empty() || !self.writers.is_empty() || self.told.total_listeners() > 0
     }
 
-    /// There is something for `half`.
+    /// There is something for `half`. As all that wakes somebody, this is for whoever holds the session's lock, and takes effect when it is
+    /// [let go](Self::settle).
     pub(crate) fn wake(&self, half: Half) {
         let (slots, index) = self.slots(half);
-        wake(slots.take(index));
+        if let Some(waker) = slots.take(index) {
+            self.owe(|due| due.wake.push_back(waker));
+        }
     }
 
     /// There is room for those who write.
     pub(crate) fn wake_writers(&self) {
-        wake(self.writers.take_all());
+        if !self.writers.is_empty() {
+            self.owe(|due| self.writers.take_all(&mut due.wake));
+        }
     }
 
     pub(crate) fn wake_watchers(&self) {
-        self.told.notify(usize::MAX);
+        self.owe(|due| due.watchers = true);
     }
 
     pub(crate) fn wake_background(&self) {
-        let waker = self.lock().clone();
-        wake(waker);
+        self.owe(|due| due.background = true);
     }
 
     pub(crate) fn wake_all(&self) {
-        wake(self.readers.take_all().chain(self.writers.take_all()));
-        self.wake_watchers();
-        self.wake_background();
+        self.owe(|due| {
+            self.readers.take_all(&mut due.wake);
+            self.writers.take_all(&mut due.wake);
+            due.watchers = true;
+            due.background = true;
+        });
+    }
+
+    fn owe(&self, debt: impl FnOnce(&mut Due)) {
+        debt(&mut lock(&self.due));
+        self.any_due.store(true, Ordering::Relaxed);
+    }
+
+    /// Does what is due, now that the session is not locked.
+    pub(crate) fn settle(&self) {
+        if !self.any_due.swap(false, Ordering::Relaxed) {
+            return;
+        }
+        loop {
+            let mut due = lock(&self.due);
+            // One by one, so that the room for them stays.
+            let (waker, forgotten) = (due.wake.pop_front(), due.forget.pop());
+            let (watchers, background) = (mem::take(&mut due.watchers), mem::take(&mut due.background));
+            drop(due);
+            if waker.is_none() && forgotten.is_none() && !watchers && !background {
+                return;
+            }
+            if watchers {
+                self.told.notify(usize::MAX);
+            }
+            let background = if background { self.in_background() } else { None };
+            wake(waker.into_iter().chain(background));
+        }
+    }
+
+    fn in_background(&self) -> Option<Waker> {
+        lock(&self.background).clone()
     }
 
     fn slots(&self, half: Half) -> (&Slots, usize) {
@@ -133,10 +190,6 @@ impl Interest {
             Half::Reader(index) => (&self.readers, index),
             Half::Writer(index) => (&self.writers, index),
         }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Option<Waker>> {
-        self.background.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -146,19 +199,20 @@ impl Slots {
         self.count.load(Ordering::Relaxed) == 0
     }
 
-    fn put(&self, index: usize, waker: &Waker) {
-        let mut waiting = self.lock();
+    /// Gives the waker that this one takes the place of.
+    fn put(&self, index: usize, waker: &Waker) -> Option<Waker> {
+        let mut waiting = lock(&self.waiting);
         if waiting.wakers.len() <= index {
             waiting.wakers.resize(index + 1, None);
         }
         waiting.newest = index;
-        match &mut waiting.wakers[index] {
-            Some(known) => known.clone_from(waker),
-            slot => {
-                *slot = Some(waker.clone());
-                self.count.fetch_add(1, Ordering::Relaxed);
-            }
+        let slot = &mut waiting.wakers[index];
+        if slot.as_ref().is_some_and(|known| known.will_wake(waker)) {
+            return None;
         }
+        let replaced = slot.replace(waker.clone());
+        self.count.fetch_add(usize::from(replaced.is_none()), Ordering::Relaxed);
+        replaced
     }
 
     /// The session is locked.
@@ -166,12 +220,12 @@ impl Slots {
         if self.is_empty() {
             return None;
         }
-        self.taken(self.lock().wakers.get_mut(index)?.take())
+        self.taken(lock(&self.waiting).wakers.get_mut(index)?.take())
     }
 
     /// The one that waits since last, or else any; and whether others wait still.
     fn take_one(&self) -> (Option<Waker>, bool) {
-        let mut waiting = self.lock();
+        let mut waiting = lock(&self.waiting);
         let newest = waiting.newest;
         let newest = waiting.wakers.get_mut(newest).and_then(Option::take);
         let one = newest.or_else(|| waiting.wakers.iter_mut().find_map(Option::take));
@@ -179,31 +233,22 @@ impl Slots {
         (one, !self.is_empty())
     }
 
-    /// The session is locked. Nearly always one or none, which allocates nothing.
-    fn take_all(&self) -> impl Iterator<Item = Waker> + use<> {
-        let (one, rest) = match self.count.load(Ordering::Relaxed) {
-            0 => (None, Vec::new()),
-            1 => (self.take_one().0, Vec::new()),
-            _ => {
-                let mut waiting = self.lock();
-                self.count.store(0, Ordering::Relaxed);
-                (None, mem::take(&mut waiting.wakers))
-            }
-        };
-        one.into_iter().chain(rest.into_iter().flatten())
+    fn take_all(&self, to: &mut VecDeque<Waker>) {
+        if !self.is_empty() {
+            to.extend(lock(&self.waiting).wakers.iter_mut().filter_map(|waker| self.taken(waker.take())));
+        }
     }
 
     fn taken(&self, waker: Option<Waker>) -> Option<Waker> {
         self.count.fetch_sub(usize::from(waker.is_some()), Ordering::Relaxed);
         waker
     }
-
-    fn lock(&self) -> MutexGuard<'_, Waiting> {
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
-    }
 }
 
-/// Wakes outside the lock: a waker may run the task at once, and the task may come back here.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 fn wake(wakers: impl IntoIterator<Item = Waker>) {
     wakers.into_iter().for_each(Waker::wake);
 }
@@ -219,7 +264,7 @@ impl Wake for Readable {
         self.0.unwatch_socket();
         let (reader, others_wait) = self.0.readers.take_one();
         let others_wait = others_wait || reader.is_none() || self.0.told.total_listeners() > 0;
-        let background = if others_wait { self.0.lock().clone() } else { None };
+        let background = if others_wait { self.0.in_background() } else { None };
         wake(reader.into_iter().chain(background));
     }
 }
@@ -235,9 +280,8 @@ impl Wake for Writable {
         // Some transports, TLS for one, read while they write, and then wake the writer for what comes.
         self.0.unwatch_socket();
         let (writer, others_wait) = self.0.writers.take_one();
-        if others_wait || writer.is_none() {
-            self.0.wake_background();
-        }
-        wake(writer);
+        let others_wait = others_wait || writer.is_none();
+        let background = if others_wait { self.0.in_background() } else { None };
+        wake(writer.into_iter().chain(background));
     }
 }

@@ -3,6 +3,7 @@
 use std::{
     collections::VecDeque,
     io,
+    ops::{Deref, DerefMut},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     task::{Context, Poll},
     time::Instant,
@@ -42,10 +43,10 @@ impl<M: Machine> Shared<M> {
     }
 
     /// A panic of an application's waker must not take every half with it, so poison is passed over: each method leaves a sound state.
-    pub(crate) fn lock(&self) -> MutexGuard<'_, State<M>> {
+    pub(crate) fn lock(&self) -> Locked<'_, M> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         state.forget_time();
-        state
+        Locked { state, _settle: Settle(&self.interest) }
     }
 
     /// Copies what came for a reader to `sink`, as much as is there without waiting. Nothing is the end of the stream.
@@ -132,6 +133,7 @@ impl<M: Machine> Shared<M> {
             if reads == READS_AT_ONCE {
                 // What comes is all for others, and there is much of it: they have their turn, and so have those who wait for the lock.
                 state.after_reading(drained);
+                drop(state);
                 cx.waker().wake_by_ref();
                 return Poll::Pending;
             }
@@ -224,9 +226,9 @@ impl<M: Machine> Shared<M> {
     /// Runs a command whose output can wait until this task gives way: the background task sends it, unless it went before with something else.
     /// What many have to say by then leaves in one write.
     pub(crate) fn defer<T>(&self, command: impl FnOnce(&mut M) -> T) -> T {
-        let result = command(&mut self.lock().machine);
-        self.interest.wake_background();
-        result
+        let mut state = self.lock();
+        state.interest.wake_background();
+        command(&mut state.machine)
     }
 
     /// Frees the index of a stream. The machine forgets it under the same lock, so that nobody gets what was another's.
@@ -289,6 +291,35 @@ impl<M: Machine> Shared<M> {
         let mut state = self.lock();
         state.inbound.discard(index);
         state.interest.wake_background();
+    }
+}
+
+/// The state, locked. Who is to be woken is woken once it is not any more.
+pub(crate) struct Locked<'a, M: Machine> {
+    // Dropped in this order.
+    state: MutexGuard<'a, State<M>>,
+    _settle: Settle<'a>,
+}
+
+struct Settle<'a>(&'a Interest);
+
+impl Drop for Settle<'_> {
+    fn drop(&mut self) {
+        self.0.settle();
+    }
+}
+
+impl<M: Machine> Deref for Locked<'_, M> {
+    type Target = State<M>;
+
+    fn deref(&self) -> &State<M> {
+        &self.state
+    }
+}
+
+impl<M: Machine> DerefMut for Locked<'_, M> {
+    fn deref_mut(&mut self) -> &mut State<M> {
+        &mut self.state
     }
 }
 

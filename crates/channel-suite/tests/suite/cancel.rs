@@ -3,17 +3,18 @@
 use std::{
     io,
     pin::pin,
-    sync::Arc,
+    sync::{Arc, Mutex, mpsc},
     task::{Context, Wake, Waker},
+    thread,
     time::{Duration, Instant},
 };
 
 use bytes::BytesMut;
 use channel_driver::{
-    Error, Io, ServerSession, Session,
+    Error, Io, Reader, ServerSession, Session,
     runtime::{Runtime, Transport},
 };
-use channel_proto::{CloseReason, Outcome, SessionConfig, Subprotocol};
+use channel_proto::{ClientSession, CloseReason, Outcome, SessionConfig, Subprotocol};
 use channel_suite::behaviour;
 use futures::{
     future::FutureExt,
@@ -217,6 +218,62 @@ async fn a_cancelled_wait_for_the_end_leaves_nothing<F: Flavour>() {
         assert!(pin!(server.size()).poll(cx).is_pending());
     }
     assert_eq!(Arc::strong_count(&nobody), 1);
+}
+
+/// Uses a session from another thread when it wakes somebody, and when nobody needs it any more.
+struct ComesBack {
+    session: Arc<Session>,
+    /// Whether that worked out, each time.
+    came: Arc<Mutex<Vec<bool>>>,
+}
+
+impl ComesBack {
+    fn waker(session: &Arc<Session>, came: &Arc<Mutex<Vec<bool>>>) -> Waker {
+        Waker::from(Arc::new(Self { session: session.clone(), came: came.clone() }))
+    }
+
+    fn come_back(&self) {
+        let (session, (tell, told)) = (self.session.clone(), mpsc::channel());
+        thread::spawn(move || {
+            assert!(session.outcome().now_or_never().is_none());
+            // Too late, perhaps.
+            let _ = tell.send(());
+        });
+        let came = told.recv_timeout(Duration::from_secs(2)).is_ok();
+        self.came.lock().unwrap().push(came);
+    }
+}
+
+impl Wake for ComesBack {
+    fn wake(self: Arc<Self>) {
+        self.come_back();
+    }
+}
+
+impl Drop for ComesBack {
+    fn drop(&mut self) {
+        self.come_back();
+    }
+}
+
+// An executor may run a task where it is woken, and drop one with its last waker.
+#[behaviour]
+async fn no_waker_is_woken_or_dropped_while_the_session_is_locked<F: Flavour>() {
+    let (mut client, mut server) = pair::<F>(4096);
+    let (mut stdout, mut stderr) = (client.stdout.take().unwrap(), client.stderr.take().unwrap());
+    let (session, came) = (Arc::new(client), Arc::default());
+    let poll = |stderr: &mut Reader<ClientSession>| {
+        let waker = ComesBack::waker(&session, &came);
+        stderr.poll_read(&mut Context::from_waker(&waker), &mut BytesMut::new()).is_pending()
+    };
+    assert!(poll(&mut stderr));
+    assert!(poll(&mut stderr), "another in its place");
+    assert_eq!(*came.lock().unwrap(), [true], "dropped");
+    server.stderr.as_mut().unwrap().write_all(b"for stderr").await.unwrap();
+    server.stdout.as_mut().unwrap().write_all(b"for stdout").await.unwrap();
+    stdout.read_exact(&mut [0; 10]).await.unwrap();
+    until::<F>("woken, and dropped", || came.lock().unwrap().len() == 3).await;
+    assert_eq!(*came.lock().unwrap(), [true; 3]);
 }
 
 #[behaviour]
