@@ -17,9 +17,10 @@ from pathlib import Path
 
 from at_urls import BULK, AtUrls
 from checklist import run_all, verdict
+from packages import Missing
 from peers import build
 from ports import Ports
-from runtime import Containerd, Missing, install
+from runtime import Containerd, install
 
 STEP = 20  # seconds for one command
 WHOLE = 120  # seconds for everything but installing

@@ -21,7 +21,7 @@ import time
 from pathlib import Path
 
 from checklist import check, contains, run_all, verdict
-from peers import Client, build, install_kubectl
+from peers import Client, TlsServer, build, install_kubectl
 from ports import Ports, ask, closed_port
 from proxy import Proxy, is_open, require_proxies
 
@@ -31,23 +31,11 @@ WHOLE = 300  # seconds for everything
 API = "client.authentication.k8s.io/v1"
 
 
-class Server:
-    """`kubectl-channel serve`, with TLS, things around the pod, and an authority for client certificates."""
-
-    def __init__(self, binary, authority, port):
-        around = ["--deployment", "web", "--service", "front=80:http", "--container-port", f"http={port}"]
-        names = ["--name", "web-0", "--namespace", "prod", "--client-ca", str(authority)]
-        command = [binary, "serve", "--output", "json", *names, *around]
-        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-        self.facts = json.loads(self.process.stdout.readline())
-        self.port = self.facts["url"].rpartition(":")[2]
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        self.process.terminate()
-        self.process.wait(10)
+def server(binary, authority, port):
+    """It has things around the pod, and an authority for client certificates."""
+    around = ["--deployment", "web", "--service", "front=80:http", "--container-port", f"http={port}"]
+    names = ["--name", "web-0", "--namespace", "prod", "--client-ca", str(authority)]
+    return TlsServer(binary, *names, *around)
 
 
 def client_certificate(home):
@@ -222,7 +210,7 @@ def main():
         client_certificate(home)
         proxies = [Proxy("tinyproxy", True, home), Proxy("microsocks", False, home)]
         first, second = proxies
-        with Server(binary, home / "authority.crt", ports["echo"]) as served, first, second:
+        with server(binary, home / "authority.crt", ports["echo"]) as served, first, second:
             facts = {"home": home, "step": STEP, "served": served, "ports": ports, "kubectl": kubectl}
             facts["proxies"] = {proxy.label: proxy for proxy in proxies}
             facts["kubeconfigs"] = kubeconfigs(home, served, proxies)

@@ -14,9 +14,7 @@ import time
 from pathlib import Path
 
 from checklist import TimedOut, contains
-from packages import VENV, pip_install
-
-HERE = Path(__file__).resolve().parent
+from packages import HERE, VENV, pip_install
 
 
 def build():
@@ -42,28 +40,30 @@ def client_version(kubectl):
 
 # What the servers of exec and attach speak, so that nothing else can have been used: kubectl has v5 only over WebSocket, where it has nothing
 # else, and v4 is the best there is over SPDY.
-SPOKEN = {"websocket": "v5.channel.k8s.io", "spdy": "v4.channel.k8s.io"}
+# `v4` and `v1` are over WebSocket.
+SPOKEN = {
+    "websocket": "v5.channel.k8s.io", "spdy": "v4.channel.k8s.io", "v4": "v4.channel.k8s.io", "v1": "channel.k8s.io",
+}
 
 
-class Server:
-    """`kubectl-channel serve`, speaking one subprotocol only."""
+class TlsServer:
+    """`kubectl-channel serve`, with TLS."""
 
-    def __init__(self, binary, *arguments, transport="websocket"):
-        spoken = ["--subprotocol", SPOKEN[transport]]
-        self.command = [binary, "serve", "--plain", "--output", "json", *spoken, *arguments]
+    def __init__(self, binary, *arguments):
+        self.command = [binary, "serve", "--output", "json", *arguments]
         self.start()
 
     def start(self, *arguments):
         flags = [*self.command[:2], *arguments, *self.command[2:]]
         self.process = subprocess.Popen(flags, stdout=subprocess.PIPE, text=True)
-        facts = json.loads(self.process.stdout.readline())
-        self.url, self.token = facts["url"], facts["token"]
+        self.facts = json.loads(self.process.stdout.readline())
+        self.url, self.token = self.facts["url"], self.facts["token"]
+        self.port = self.url.rpartition(":")[2]
 
-    def restart(self):
-        """Dies without a word, and comes back at the same place."""
+    def kill(self):
+        """Dies without a word."""
         self.process.kill()
         self.process.wait(10)
-        self.start("--listen", self.url.removeprefix("http://"), "--token", self.token)
 
     def __enter__(self):
         return self
@@ -75,6 +75,18 @@ class Server:
         except subprocess.TimeoutExpired:
             self.process.kill()
             raise
+
+
+class Server(TlsServer):
+    """`kubectl-channel serve`, speaking plain HTTP, and one subprotocol only."""
+
+    def __init__(self, binary, *arguments, transport="websocket"):
+        super().__init__(binary, "--plain", "--subprotocol", SPOKEN[transport], *arguments)
+
+    def restart(self):
+        """Dies without a word, and comes back at the same place."""
+        self.kill()
+        self.start("--listen", self.url.removeprefix("http://"), "--token", self.token)
 
 
 @dataclasses.dataclass
@@ -114,6 +126,9 @@ class Client:
     def ours(cls, binary, facts):
         return cls("ours", binary, facts, 126, 77, "401 Unauthorized")
 
+    # How it is started.
+    program = property(lambda self: [str(self.binary)])
+
     bulk = property(lambda self: self.facts["bulk"])
     digest = property(lambda self: self.facts["digest"])
     tree = property(lambda self: self.facts["tree"])
@@ -143,7 +158,7 @@ class Client:
         # kubectl says on stderr what exit code there was, and so do we; --quiet is about hints.
         quiet = ["--quiet"] if self.name == "ours" else []
         behind = ["--", *command] if command else []
-        return [str(self.binary), action, *self.access(), *quiet, pod, *flags, *behind]
+        return [*self.program, action, *self.access(), *quiet, pod, *flags, *behind]
 
     def environment(self):
         home = self.facts["home"]
@@ -160,7 +175,7 @@ class Client:
 
     def plain(self, action, *arguments):
         """An action with arguments of its own."""
-        return self.finish([str(self.binary), action, *self.access(), *arguments])
+        return self.finish([*self.program, action, *self.access(), *arguments])
 
     def own_server(self):
         """A server that nobody else uses."""
@@ -180,7 +195,7 @@ class Client:
 
     def forward_arguments(self, remotes, flags, server):
         ports = [f":{port}" for port in remotes]
-        return [str(self.binary), "port-forward", *self.access(server), *flags, "embedded", *ports]
+        return [*self.program, "port-forward", *self.access(server), *flags, "embedded", *ports]
 
     def finish(self, arguments, **streams):
         if not streams:
@@ -194,9 +209,9 @@ class Client:
 class Watch:
     """A command whose output is looked at while it runs."""
 
-    def __init__(self, client, arguments, stdin=subprocess.DEVNULL):
+    def __init__(self, client, arguments, stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL):
         self.process = subprocess.Popen(
-            arguments, stdin=stdin, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=client.environment(),
+            arguments, stdin=stdin, stdout=subprocess.PIPE, stderr=stderr, env=client.environment(),
         )
         self.step = client.facts["step"]
         self.seen = b""

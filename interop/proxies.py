@@ -13,13 +13,12 @@ import hashlib
 import json
 import os
 import signal
-import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
 from checklist import check, contains, run_all, verdict
-from peers import Client, build, install_kubectl
+from peers import Client, TlsServer, build, install_kubectl
 from ports import Ports, ask
 from proxy import Proxy, require_proxies
 
@@ -29,22 +28,6 @@ WHOLE = 300  # seconds for everything
 BULK = 8 << 20
 # Is 127.0.0.1 to whoever resolves it, and no address of this machine to whoever reads it: those are never proxied.
 NAME = "127.1"
-
-
-class Server:
-    """`kubectl-channel serve`, with TLS."""
-
-    def __init__(self, binary):
-        self.process = subprocess.Popen([binary, "serve", "--output", "json"], stdout=subprocess.PIPE, text=True)
-        self.facts = json.loads(self.process.stdout.readline())
-        self.port = self.facts["url"].rpartition(":")[2]
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        self.process.terminate()
-        self.process.wait(10)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -151,7 +134,7 @@ def main():
         data.write_bytes(os.urandom(BULK))
         proxies = [Proxy(kind, login, home) for kind in ("tinyproxy", "microsocks") for login in (False, True)]
         first, second, third, fourth = proxies
-        with Server(binary) as served, Ports() as ports, first, second, third, fourth:
+        with TlsServer(binary) as served, Ports() as ports, first, second, third, fourth:
             facts = {"home": home, "bulk": data, "step": STEP, "served": served, "ports": ports}
             facts["proxies"] = proxies
             facts["digest"] = hashlib.sha256(data.read_bytes()).hexdigest()

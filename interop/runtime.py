@@ -21,7 +21,7 @@ from pathlib import Path
 
 import cri
 from checklist import TimedOut
-from packages import VENV, pip_install
+from packages import PYTHON, VENV, Missing, require
 
 IMAGE = "localhost/interop:busybox"
 PACKAGES = {"containerd": "containerd", "ctr": "containerd", "runc": "runc", "busybox": "busybox-static"}
@@ -59,10 +59,6 @@ DISABLED = [f"io.containerd.snapshotter.v1.{name}" for name in ("aufs", "btrfs",
 DISABLED += ["io.containerd.internal.v1.opt"]
 
 
-class Missing(Exception):
-    """This machine cannot run containers."""
-
-
 def install():
     """Sees to it that all is there that containerd needs; restarts this script in .venv, where grpcio is."""
     if os.geteuid() != 0:
@@ -97,15 +93,9 @@ def install():
 
 
 def enter_venv():
-    python = VENV / "bin" / "python"
-    there = [python, "-c", f"import grpc; assert grpc.__version__ == '{GRPCIO}'"]
-    if not python.exists() or subprocess.run(there, check=False, stderr=subprocess.DEVNULL, timeout=60).returncode:
-        try:
-            pip_install(f"grpcio=={GRPCIO}")
-        except (OSError, subprocess.SubprocessError) as error:
-            raise Missing(f"pip cannot install grpcio: {error}") from error
+    require(f"grpcio=={GRPCIO}")
     if Path(sys.prefix).resolve() != VENV:
-        os.execv(python, [python, *sys.argv])
+        os.execv(PYTHON, [PYTHON, *sys.argv])
 
 
 class Containerd:
