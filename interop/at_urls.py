@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 import forward
 from checklist import BOTH, CHECKS, check, contains
 from peers import Client, OnTerminal, Watch
-from ports import ask, closed_port, pattern, pattern_digest, talk
+from ports import ask, closed_port, pattern, pattern_digest, sent, talk
 
 SPDY = ("spdy",)
 BULK = 32 << 20
@@ -265,14 +265,14 @@ def half_close(client):
 def two_ports(client):
     with client.forward("echo", "sink") as forwarded:
         yield "echo", b"one", talk(forwarded["echo"], b"one", client.step)
-        yield "sha256", pattern_digest(5)[:16], forward.sent(forwarded["sink"], 5, client.step)
+        yield "sha256", pattern_digest(5)[:16], sent(forwarded["sink"], 5, client.step)
 
 
 @check("forward: much up", transports=BOTH)
 def forward_up(client):
     size = client.facts["forwarded"]
     with client.forward("sink") as forwarded:
-        yield "sha256", pattern_digest(size)[:16], forward.sent(forwarded["sink"], size, client.step)
+        yield "sha256", pattern_digest(size)[:16], sent(forwarded["sink"], size, client.step)
 
 
 for name, function, transports in (

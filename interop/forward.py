@@ -7,7 +7,7 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 
 from checklist import BOTH, check, contains
-from ports import PIECE, ask, closed_port, pattern, pattern_digest, read
+from ports import PIECE, ask, closed_port, pattern, pattern_digest, read, received
 
 
 def short(data):
@@ -110,16 +110,6 @@ def local_reset(client):
         yield "a new one", b"new", ask(forward["echo"], b"new", client.step)
 
 
-def sent(port, size, step):
-    """What `sink` says of so much of the pattern, before anybody ends anything."""
-    with socket.create_connection(("127.0.0.1", port), timeout=step) as stream:
-        stream.sendall(struct.pack("!Q", size))
-        block = pattern(1 << 20)
-        for start in range(0, size, len(block)):
-            stream.sendall(block[: size - start])
-        return stream.recv(64, socket.MSG_WAITALL).decode()[:16]
-
-
 @check("forward: much up", transports=BOTH)
 def up(client):
     size = client.facts["forwarded"]
@@ -136,14 +126,9 @@ def up(client):
 def down(client):
     size = client.facts["forwarded"]
     with client.forward("source") as forward:
-        found, count = hashlib.sha256(), 0
-        with socket.create_connection(("127.0.0.1", forward["source"]), timeout=client.step) as stream:
-            stream.sendall(struct.pack("!Q", size))
-            while data := stream.recv(PIECE):
-                found.update(data)
-                count += len(data)
+        count, found = received(forward["source"], size, client.step)
         yield "bytes", size, count
-        yield "sha256", pattern_digest(size)[:16], found.hexdigest()[:16]
+        yield "sha256", pattern_digest(size)[:16], found
 
 
 # Holds UPG-18.

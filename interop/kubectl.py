@@ -19,7 +19,8 @@ from pathlib import Path
 
 import forward  # pylint: disable=unused-import # Its checks add themselves.
 from checklist import BOTH, check, contains, run_all, verdict
-from peers import Client, OnTerminal, Server, Watch, build, install_kubectl
+from files import files, make
+from peers import MAINS, Client, OnTerminal, Server, Watch, build, install_kubectl
 from ports import Ports
 
 VERSION = "1.37.1"
@@ -217,15 +218,6 @@ def get(client):
     yield "version", "Server Version: v1.36", contains(client.plain("version").out, "Server Version: v1.36")
 
 
-def files(folder):
-    """What is in a folder, in one short word."""
-    digest = hashlib.sha256()
-    names = sorted(path for path in Path(folder).rglob("*") if path.is_file())
-    for path in names:
-        digest.update(f"{path.relative_to(folder)}\0".encode() + path.read_bytes())
-    return f"{len(names)} files {digest.hexdigest()[:12]}"
-
-
 def main():
     options = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     options.add_argument("--binary", type=Path, help="kubectl-channel; built by cargo if not given")
@@ -240,23 +232,13 @@ def main():
     signal.alarm(WHOLE)
 
     with tempfile.TemporaryDirectory(prefix="interop-") as home:
-        home = Path(home)
-        bulk = home / "bulk"
-        bulk.write_bytes(os.urandom(BULK))
-        tree = home / "tree"
-        for path, content in {"a": b"1", "deep/er/b": os.urandom(300_000), "empty": b""}.items():
-            (tree / path).parent.mkdir(parents=True, exist_ok=True)
-            (tree / path).write_bytes(content)
-        echo = ["-i", "--", "sh", "-c", 'while read -r line; do echo "got $line"; done']
-        mains = {"lines": echo, "terminal": ["-it", "--", "sh"]}
         with contextlib.ExitStack() as stack, Ports() as ports:
             servers = {
                 (name, transport): stack.enter_context(Server(binary, *main, transport=transport))
-                for name, main in mains.items() for transport in BOTH
+                for name, main in MAINS.items() for transport in BOTH
             }
-            facts = {"home": home, "bulk": bulk, "tree": tree, "step": STEP, "servers": servers}
-            facts |= {"ports": ports, "server binary": binary, "forwarded": FORWARDED[options.quick]}
-            facts["digest"] = hashlib.sha256(bulk.read_bytes()).hexdigest()
+            facts = {**make(Path(home), BULK), "step": STEP, "servers": servers, "ports": ports}
+            facts |= {"server binary": binary, "forwarded": FORWARDED[options.quick]}
             clients = [Client.kubectl(kubectl, facts), Client.ours(binary, facts)]
             rows = run_all(clients, options.only)
     for needed in ("tar", "stty", "sha256sum"):

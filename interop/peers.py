@@ -46,6 +46,13 @@ SPOKEN = {
 }
 
 
+# Main processes to attach to.
+MAINS = {
+    "lines": ["-i", "--", "sh", "-c", 'while read -r line; do echo "got $line"; done'],
+    "terminal": ["-it", "--", "sh"],
+}
+
+
 class TlsServer:
     """`kubectl-channel serve`, with TLS."""
 

@@ -123,6 +123,27 @@ def talk(port, question, step):
         return answer
 
 
+def sent(port, size, step):
+    """What `sink` says of so much of the pattern, before anybody ends anything."""
+    with socket.create_connection(("127.0.0.1", port), timeout=step) as stream:
+        stream.sendall(struct.pack("!Q", size))
+        block = pattern(1 << 20)
+        for start in range(0, size, len(block)):
+            stream.sendall(block[: size - start])
+        return stream.recv(64, socket.MSG_WAITALL).decode()[:16]
+
+
+def received(port, size, step):
+    """How much `source` sends when it is told to send so much, and its checksum."""
+    found, count = hashlib.sha256(), 0
+    with socket.create_connection(("127.0.0.1", port), timeout=step) as stream:
+        stream.sendall(struct.pack("!Q", size))
+        while data := stream.recv(PIECE):
+            found.update(data)
+            count += len(data)
+    return count, found.hexdigest()[:16]
+
+
 def read(stream):
     """Everything that comes; what was read is lost if it breaks, and the error is in its place."""
     answer = b""
