@@ -53,6 +53,13 @@ def many(client):
         yield "at once", True, answers == questions
 
 
+# It looks for a pod of the deployment that is ready.
+@check("forward: to a deployment", only="js", transports=PLAIN_TLS)
+def deployment(client):
+    with client.to("deployment/web").forward("echo") as forward:
+        yield "echo", b"hello", talk(forward["echo"], b"hello", client.step)
+
+
 # Holds PFW-11. The JavaScript client takes one port.
 @check("forward: two ports, one upgrade", only="python")
 def two_ports(client):

@@ -263,6 +263,11 @@ def cp_nothing(client):
         yield "exit code", 1, run.code
 
 
+@check("get", transports=V5_TLS)
+def get(client):
+    yield "get pod", "Running\n", client.finish([*client.program, "get", *client.access(), "embedded"]).out
+
+
 # Holds UPG-18.
 @check("refused", transports=V5_TLS)
 def refused(client):
@@ -324,7 +329,7 @@ def main():
 
     with tempfile.TemporaryDirectory(prefix="interop-") as home, contextlib.ExitStack() as stack, Ports() as ports:
         servers = {
-            (name, transport): stack.enter_context(serve(binary, *main, transport=transport))
+            (name, transport): stack.enter_context(serve(binary, "--deployment", "web", *main, transport=transport))
             for name, main in MAINS.items() for transport in ("websocket", "v4", "v1", "tls")
         }
         facts = {**make(Path(home), BULK), "step": STEP, "servers": servers, "ports": ports, "server binary": binary}

@@ -1,8 +1,8 @@
-// A small kubectl made of the JavaScript client, for clients.py: `driver.mjs exec|attach|port-forward|cp …`.
+// A small kubectl made of the JavaScript client, for clients.py: `driver.mjs exec|attach|port-forward|cp|get …`.
 
 import net from 'node:net';
 import { parseArgs } from 'node:util';
-import { Attach, Cp, Exec, KubeConfig, PortForward } from '@kubernetes/client-node';
+import { Attach, CoreV1Api, Cp, Exec, KubeConfig, PortForward } from '@kubernetes/client-node';
 
 const NO_STATUS = 70;
 const NOT_RUN = 126;
@@ -57,10 +57,12 @@ function exitCode(status) {
 /** An upgrade for each connection to a local port. */
 function forward(port) {
     const forwards = new PortForward(config);
+    const [name, kind] = pod.split('/').reverse();
+    const open = (kind === 'deployment' ? forwards.portForwardDeployment : forwards.portForward).bind(forwards);
     const listener = net.createServer(async (local) => {
         local.on('error', () => {}); // It may go at any time.
         try {
-            const socket = await forwards.portForward('default', pod, [port], local, process.stderr, local);
+            const socket = await open('default', name, [port], local, process.stderr, local);
             tell('subprotocol:', socket.protocol);
             // The client does not end what it writes to.
             socket.addEventListener('close', ({ code }) => {
@@ -90,6 +92,10 @@ const actions = {
         new Attach(config).attach('default', pod, flags.container, out, err, stdin, Boolean(flags.tty))),
     'port-forward': () => rest.forEach((port) => forward(Number(port.replace(':', '')))),
     cp: () => copy(rest),
+    get: async () => {
+        const found = await config.makeApiClient(CoreV1Api).readNamespacedPod({ name: pod, namespace: 'default' });
+        console.log(found.status.phase);
+    },
 };
 
 try {

@@ -1,4 +1,4 @@
-"""A small kubectl made of the Python client, for clients.py: `driver.py exec|attach|port-forward …`, on the Python of interop/.venv.
+"""A small kubectl made of the Python client, for clients.py: `driver.py exec|attach|port-forward|get …`, on the Python of interop/.venv.
 
 What the client raises is not caught: it ends this, and stderr has it."""
 
@@ -110,7 +110,7 @@ def copy(source, to):
 
 def main():
     options = argparse.ArgumentParser(description=__doc__)
-    options.add_argument("action", choices=("exec", "attach", "port-forward"))
+    options.add_argument("action", choices=("exec", "attach", "port-forward", "get"))
     options.add_argument("--kubeconfig", required=True)
     options.add_argument("-i", "--stdin", action="store_true")
     options.add_argument("-t", "--tty", action="store_true")
@@ -127,6 +127,8 @@ def main():
     config.load_kube_config(options.kubeconfig)
     if options.action == "port-forward":
         forward(options, [int(port.removeprefix(":")) for port in options.ports])
+    elif options.action == "get":
+        print(api().read_namespaced_pod(options.pod, "default").status.phase)
     else:
         sys.exit(session(options, command))
 

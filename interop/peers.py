@@ -124,6 +124,8 @@ class Client:
     server: str = "lines"
     token: str = ""
     transport: str = "websocket"
+    # What its port-forwards go to.
+    target: str = "embedded"
 
     @classmethod
     def kubectl(cls, binary, facts):
@@ -149,6 +151,9 @@ class Client:
 
     def on(self, server):
         return dataclasses.replace(self, server=server)
+
+    def to(self, target):
+        return dataclasses.replace(self, target=target)
 
     def with_token(self, token):
         return dataclasses.replace(self, token=token)
@@ -202,7 +207,7 @@ class Client:
 
     def forward_arguments(self, remotes, flags, server):
         ports = [f":{port}" for port in remotes]
-        return [*self.program, "port-forward", *self.access(server), *flags, "embedded", *ports]
+        return [*self.program, "port-forward", *self.access(server), *flags, self.target, *ports]
 
     def finish(self, arguments, **streams):
         if not streams:

@@ -108,8 +108,11 @@ def closed_port():
 def ask(port, question, step):
     """Sends the question, ends its half, and reads the answer to its end; the word for it if it breaks."""
     with socket.create_connection(("127.0.0.1", port), timeout=step) as stream:
-        stream.sendall(question)
-        stream.shutdown(socket.SHUT_WR)
+        try:
+            stream.sendall(question)
+            stream.shutdown(socket.SHUT_WR)
+        except ConnectionError as error:  # It was reset as soon as it was there.
+            return type(error).__name__.encode()
         return read(stream)
 
 
