@@ -77,6 +77,10 @@ class Driven(Client):
     def own_server(self):
         return serve(self.facts["server binary"], transport=self.transport)
 
+    def environment(self):
+        # It has a thousand files to compile, each time.
+        return {**super().environment(), "NODE_COMPILE_CACHE": str(self.facts["home"] / "compiled")}
+
     def at(self, server):
         """This client, with a server of its own."""
         return dataclasses.replace(self, facts={**self.facts, "servers": {(self.server, self.transport): server}})

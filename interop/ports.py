@@ -107,13 +107,13 @@ def closed_port():
 
 def ask(port, question, step):
     """Sends the question, ends its half, and reads the answer to its end; the word for it if it breaks."""
-    with socket.create_connection(("127.0.0.1", port), timeout=step) as stream:
-        try:
+    try:
+        with socket.create_connection(("127.0.0.1", port), timeout=step) as stream:
             stream.sendall(question)
             stream.shutdown(socket.SHUT_WR)
-        except ConnectionError as error:  # It was reset as soon as it was there.
-            return type(error).__name__.encode()
-        return read(stream)
+            return read(stream)
+    except ConnectionResetError as error:  # It can be reset as soon as it is there, before anybody reads.
+        return type(error).__name__.encode()
 
 
 def talk(port, question, step):
