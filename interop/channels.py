@@ -3,7 +3,7 @@
 import socket
 from concurrent.futures import ThreadPoolExecutor
 
-from checklist import check, contains
+from checklist import check
 from ports import ask, closed_port, pattern, pattern_digest, read, received, sent, talk
 
 FORWARDED = 8 << 20
