@@ -45,7 +45,7 @@ def npm_ci(node):
     binary, npm = home / "bin" / "node", home / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js"
     lock, installed = HERE / "package-lock.json", HERE / "node_modules" / ".installed"
     if not installed.exists() or installed.read_text() != lock.read_text():
-        command = [binary, npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--silent"]
+        command = [binary, npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"]
         try:
             subprocess.run(command, cwd=HERE, check=True, timeout=300)
         except (OSError, subprocess.SubprocessError) as error:
