@@ -110,6 +110,12 @@ def arguments(client):
     yield "stdout", "".join(f"[{word}]" for word in odd), run.out
 
 
+# Holds REQ-1. It has `container=` in its query if it is given none.
+@check("no container named", only="js")
+def no_container(client):
+    yield "stdout", "out\n", client.exec("--container", "", command=["echo", "out"]).out
+
+
 # Holds EXE-10.
 @check("exit codes", transports=V5_V4)
 def exit_codes(client):
