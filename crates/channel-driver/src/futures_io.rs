@@ -10,7 +10,10 @@ use std::{
 use ::futures_io::{AsyncRead, AsyncWrite};
 use bytes::BytesMut;
 
-use crate::runtime::Transport;
+use crate::{
+    pages::{PAGE, distance},
+    runtime::Transport,
+};
 
 /// Any stream that speaks futures-io, for sessions on a connection that somebody else opened or upgraded. Our side of the stream is ended by its
 /// `poll_close`.
@@ -36,7 +39,7 @@ impl<T: AsyncRead + AsyncWrite + Send + Unpin + 'static> Transport for Io<T> {
 }
 
 /// The most that one read brings: what the driver reads at once.
-const SCRATCH: usize = 64 << 10;
+const MOST: usize = 64 << 10;
 
 thread_local! {
     /// Where this thread reads to. Zeroed once, and shared by all its streams, so that an idle one holds nothing.
@@ -54,12 +57,15 @@ pub(crate) fn read_by_copy(
     // Taken out meanwhile: a `read` that itself comes here gets another.
     let mut scratch = BUFFER.take();
     if scratch.is_empty() {
-        scratch = vec![0; SCRATCH];
+        scratch = vec![0; MOST + PAGE];
     }
-    let room = (buf.capacity() - buf.len()).min(SCRATCH);
-    let read = read(&mut scratch[..room]);
+    let room = (buf.capacity() - buf.len()).min(MOST);
+    // In step with the place that was chosen for the kernel, and far from it within the page.
+    let skipped = distance(scratch.as_ptr(), buf.as_ptr().addr() + buf.len() + PAGE / 2);
+    let scratch_room = &mut scratch[skipped..skipped + room];
+    let read = read(scratch_room);
     if let Poll::Ready(Ok(count)) = read {
-        buf.extend_from_slice(&scratch[..count]);
+        buf.extend_from_slice(&scratch_room[..count]);
     }
     BUFFER.set(scratch);
     read

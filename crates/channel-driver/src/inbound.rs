@@ -5,6 +5,8 @@ use std::{io, sync::Arc};
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use channel_proto::Limits;
 
+use crate::pages::copy;
+
 /// The unread data of one stream. The first slice is kept as it came; what comes behind it is copied together, so that many small
 /// slices cannot hold many large read buffers.
 #[derive(Default)]
@@ -67,8 +69,7 @@ impl Inbound {
             if self.front.is_empty() {
                 self.front = std::mem::take(&mut self.rest).freeze();
             }
-            let len = self.front.len().min(sink.remaining_mut());
-            sink.put_slice(&self.front[..len]);
+            let len = copy(&self.front, sink);
             self.front.advance(len);
             copied += len;
         }

@@ -29,6 +29,7 @@ mod io_traits;
 #[cfg(feature = "kubeconfig")]
 pub mod kubeconfig;
 mod machine;
+mod pages;
 mod proxy;
 mod read_buffer;
 pub mod runtime;
