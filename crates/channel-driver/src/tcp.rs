@@ -1,9 +1,12 @@
 //! What every TCP connection is told, whichever runtime it is of.
 
-use std::{io, os::fd::AsFd, time::Duration};
+use std::{io, time::Duration};
 
-use rustix::net::sockopt::{
-    set_socket_keepalive, set_socket_linger, set_tcp_keepidle, set_tcp_keepintvl, set_tcp_nodelay,
+use rustix::{
+    fd::AsFd,
+    net::sockopt::{
+        set_socket_keepalive, set_socket_linger, set_tcp_keepidle, set_tcp_keepintvl, set_tcp_nodelay,
+    },
 };
 
 /// After this much silence the system asks whether the peer's is still there, and then as often again. 15 s, as Go's, which the real ends are
