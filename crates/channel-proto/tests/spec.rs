@@ -25,11 +25,12 @@ fn files_below(dir: &Path) -> Vec<PathBuf> {
     let mut files = Vec::new();
     for path in entries.map(|entry| entry.unwrap().path()) {
         let name = path.file_name().unwrap().to_string_lossy();
-        let foreign =
-            name.starts_with('.') || matches!(&*name, "target" | "node_modules" | "vectors" | "vendor");
+        let foreign = ["target", "node_modules", "package-lock.json", "vectors", "vendor"];
+        if name.starts_with('.') || foreign.contains(&&*name) {
+            continue;
+        }
         match path.is_dir() {
-            true if !foreign => files.extend(files_below(&path)),
-            true => {}
+            true => files.extend(files_below(&path)),
             false => files.push(path),
         }
     }
