@@ -68,7 +68,10 @@ class Driven(Client):
             # The JavaScript client takes no plain HTTP without it.
             config["clusters"][0]["cluster"]["insecure-skip-tls-verify"] = True
         file = self.facts["home"] / "kubeconfig"
-        file.write_text(json.dumps(config))
+        # A client that was just started may be reading it.
+        new = file.with_suffix(".new")
+        new.write_text(json.dumps(config))
+        new.replace(file)
         return ["--kubeconfig", str(file)]
 
     def cp(self, *arguments):

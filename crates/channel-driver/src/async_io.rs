@@ -58,7 +58,7 @@ impl<E: Executor> Runtime for E {
         let mut last = io::Error::new(io::ErrorKind::NotFound, "the host has no address");
         for address in E::resolve(host, port).await? {
             match Async::<TcpStream>::connect(address).await {
-                Ok(stream) => return Socket::new(stream),
+                Ok(stream) => return Ok(Socket::new(stream)),
                 Err(error) => last = error,
             }
         }
@@ -72,13 +72,10 @@ pub struct Socket(Arc<Async<TcpStream>>);
 
 impl Socket {
     /// A connection of smol's, or, by way of [`std`], of async-std's. [Sets it up](tcp::set_up).
-    ///
-    /// # Errors
-    /// The operating system's.
-    pub fn new(stream: impl Into<Arc<Async<TcpStream>>>) -> io::Result<Self> {
+    pub fn new(stream: impl Into<Arc<Async<TcpStream>>>) -> Self {
         let stream = stream.into();
-        tcp::set_up(&*stream)?;
-        Ok(Self(stream))
+        tcp::set_up(&*stream);
+        Self(stream)
     }
 }
 
@@ -111,7 +108,7 @@ impl Accept for Listening {
     fn poll_accept(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Socket>> {
         loop {
             match self.0.get_ref().accept() {
-                Ok((stream, _)) => return Poll::Ready(Async::new(stream).and_then(Socket::new)),
+                Ok((stream, _)) => return Poll::Ready(Async::new(stream).map(Socket::new)),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => ready!(self.0.poll_readable(cx))?,
                 Err(error) => return Poll::Ready(Err(error)),
             }

@@ -38,7 +38,7 @@ impl<T: AsyncRead + AsyncWrite + Send + Unpin + 'static> Transport for Io<T> {
     }
 }
 
-/// The most that one read brings: what the driver reads at once.
+/// The most that one read brings.
 const MOST: usize = 64 << 10;
 
 thread_local! {
@@ -80,5 +80,27 @@ pub(crate) fn write_slices(
         // Cheaper than a vectored write of one.
         [slice] => Pin::new(stream).poll_write(cx, slice),
         slices => Pin::new(stream).poll_write_vectored(cx, slices),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_read_to_keeps_step_and_is_far_from_where_it_is_copied_to() {
+        for held in (0..PAGE).step_by(509) {
+            let mut buf = BytesMut::with_capacity(MOST + 2 * PAGE);
+            buf.resize(held, 1);
+            let copied_to = buf.as_ptr().addr() + held;
+            let read = read_by_copy(&mut buf, |scratch| {
+                assert_eq!(scratch.len(), MOST);
+                assert_eq!(distance(scratch.as_ptr(), copied_to), PAGE / 2);
+                scratch.fill(2);
+                Poll::Ready(Ok(scratch.len()))
+            });
+            assert!(matches!(read, Poll::Ready(Ok(MOST))));
+            assert!(buf[..held].iter().all(|byte| *byte == 1) && buf[held..].iter().all(|byte| *byte == 2));
+        }
     }
 }

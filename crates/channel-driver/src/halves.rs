@@ -9,7 +9,7 @@ use std::{
 use bytes::{BufMut, Bytes};
 use channel_proto::{ClientSession, session::CloseStdinError};
 
-use crate::{interest::Half, machine::Machine, shared::Shared};
+use crate::{machine::Machine, shared::Shared};
 
 /// Keeps a session alive: it is aborted when the last handle to it is dropped.
 pub(crate) struct Handle<M: Machine> {
@@ -71,8 +71,6 @@ impl<M: Machine> Reader<M> {
 
 impl<M: Machine> Drop for Reader<M> {
     fn drop(&mut self) {
-        // It may have been waiting: the one wake-up of the socket must not be its.
-        self.handle.shared.interest.done(Half::Reader(self.index));
         self.handle.shared.discard(self.index);
     }
 }
@@ -168,9 +166,7 @@ impl Writer<ClientSession> {
 impl<M: Machine> Drop for Writer<M> {
     /// As with a pipe, dropping the writer ends the stream, where the subprotocol can.
     fn drop(&mut self) {
-        // As for a reader.
-        self.handle.shared.interest.done(Half::Writer(self.index));
-        self.handle.shared.command(|machine, _| machine.writer_dropped(self.index));
+        self.handle.shared.writer_dropped(self.index);
     }
 }
 

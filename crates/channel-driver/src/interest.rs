@@ -14,21 +14,26 @@ use std::{
     task::{Wake, Waker},
 };
 
-use event_listener::{Event, EventListener};
+use crate::watchers::Watchers;
 
-/// The tasks that wait. Halves come to wait under the session's lock alone.
+/// The tasks that wait. Halves come to wait, and go, under the session's lock alone.
 #[derive(Default)]
 pub(crate) struct Interest {
     readers: Slots,
     writers: Slots,
-    /// For those who wait for the end, for a terminal size, or for a connection.
-    told: Event,
-    background: Mutex<Option<Waker>>,
+    others: Mutex<Others>,
     due: Mutex<Due>,
     /// Whether there may be something in `due`, so that letting go of the session needs no other lock where there is not.
     any_due: AtomicBool,
     /// The socket was read until there was nothing more, and has not woken us since: it will when something comes.
     watched: AtomicBool,
+}
+
+#[derive(Default)]
+struct Others {
+    /// Those who wait for the end, for a terminal size, or for a connection.
+    watchers: Watchers,
+    background: Option<Waker>,
 }
 
 /// The wakers of the halves of one direction, by index.
@@ -53,9 +58,13 @@ struct Due {
     wake: VecDeque<Waker>,
     /// Wakers that nobody needs any more.
     forget: Vec<Waker>,
-    watchers: bool,
     background: bool,
+    /// Somebody is at it, who does what comes meanwhile as well.
+    settling: bool,
 }
+
+/// What many at once are woken with is given back afterwards.
+const KEPT: usize = 16;
 
 /// One half of a session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -86,16 +95,19 @@ impl Interest {
         }
     }
 
-    /// Waits, from now on, for the end of the session, or for anything else that is told to all.
-    pub(crate) fn watch(&self) -> EventListener {
-        self.told.listen()
+    /// Somebody who will wait for the end of the session, or for anything else that is told to all.
+    pub(crate) fn watch(&self) -> Watch<'_> {
+        Watch { interest: self, number: lock(&self.others).watchers.number() }
     }
 
     pub(crate) fn wait_in_background(&self, waker: &Waker) {
-        match &mut *lock(&self.background) {
-            Some(known) => known.clone_from(waker),
-            slot => *slot = Some(waker.clone()),
+        let mut others = lock(&self.others);
+        if others.background.as_ref().is_some_and(|known| known.will_wake(waker)) {
+            return;
         }
+        let before = others.background.replace(waker.clone());
+        drop(others);
+        drop(before);
     }
 
     /// The socket is about to be read. It may wake us before the read returns.
@@ -118,7 +130,7 @@ impl Interest {
         if self.is_socket_watched() {
             return false;
         }
-        !self.readers.is_empty() || !self.writers.is_empty() || self.told.total_listeners() > 0
+        !self.readers.is_empty() || !self.writers.is_empty() || !lock(&self.others).watchers.is_empty()
     }
 
     /// There is something for `half`. As all that wakes somebody, this is for whoever holds the session's lock, and takes effect when it is
@@ -138,7 +150,8 @@ impl Interest {
     }
 
     pub(crate) fn wake_watchers(&self) {
-        self.owe(|due| due.watchers = true);
+        let watchers = lock(&self.others).watchers.take();
+        self.owe(|due| due.wake.extend(watchers));
     }
 
     pub(crate) fn wake_background(&self) {
@@ -149,46 +162,99 @@ impl Interest {
         self.owe(|due| {
             self.readers.take_all(&mut due.wake);
             self.writers.take_all(&mut due.wake);
-            due.watchers = true;
-            due.background = true;
         });
+        self.wake_watchers();
+        self.wake_background();
     }
 
     fn owe(&self, debt: impl FnOnce(&mut Due)) {
-        debt(&mut lock(&self.due));
+        let mut due = lock(&self.due);
+        debt(&mut due);
         self.any_due.store(true, Ordering::Relaxed);
     }
 
-    /// Does what is due, now that the session is not locked.
+    /// Does what is due, now that the session is not locked. A waker that comes back here leaves the rest to whoever called it.
     pub(crate) fn settle(&self) {
-        if !self.any_due.swap(false, Ordering::Relaxed) {
+        if !self.any_due.load(Ordering::Relaxed) || mem::replace(&mut lock(&self.due).settling, true) {
             return;
         }
-        loop {
-            let mut due = lock(&self.due);
-            // One by one, so that the room for them stays.
-            let (waker, forgotten) = (due.wake.pop_front(), due.forget.pop());
-            let (watchers, background) = (mem::take(&mut due.watchers), mem::take(&mut due.background));
-            drop(due);
-            if waker.is_none() && forgotten.is_none() && !watchers && !background {
-                return;
+        for debt in Debts(Some(self)) {
+            match debt {
+                Debt::Wake(waker) => waker.wake(),
+                Debt::Forget(waker) => drop(waker),
+                Debt::Background => wake(self.in_background()),
             }
-            if watchers {
-                self.told.notify(usize::MAX);
-            }
-            let background = if background { self.in_background() } else { None };
-            wake(waker.into_iter().chain(background));
         }
     }
 
     fn in_background(&self) -> Option<Waker> {
-        lock(&self.background).clone()
+        lock(&self.others).background.clone()
     }
 
     fn slots(&self, half: Half) -> (&Slots, usize) {
         match half {
             Half::Reader(index) => (&self.readers, index),
             Half::Writer(index) => (&self.writers, index),
+        }
+    }
+}
+
+/// Somebody who waits for what is told to all.
+pub(crate) struct Watch<'a> {
+    interest: &'a Interest,
+    number: u64,
+}
+
+impl Watch<'_> {
+    /// The session is locked.
+    pub(crate) fn wait(&self, waker: &Waker) {
+        let replaced = lock(&self.interest.others).watchers.wait(self.number, waker);
+        if let Some(replaced) = replaced {
+            self.interest.owe(|due| due.forget.push(replaced));
+        }
+    }
+}
+
+impl Drop for Watch<'_> {
+    fn drop(&mut self) {
+        let waker = lock(&self.interest.others).watchers.remove(self.number);
+        drop(waker);
+    }
+}
+
+enum Debt {
+    Wake(Waker),
+    Forget(Waker),
+    Background,
+}
+
+/// What is due, one by one, until nothing is.
+struct Debts<'a>(Option<&'a Interest>);
+
+impl Iterator for Debts<'_> {
+    type Item = Debt;
+
+    fn next(&mut self) -> Option<Debt> {
+        let interest = self.0?;
+        let mut due = lock(&interest.due);
+        let debt = due.wake.pop_front().map(Debt::Wake);
+        let debt = debt.or_else(|| due.forget.pop().map(Debt::Forget));
+        let debt = debt.or_else(|| mem::take(&mut due.background).then_some(Debt::Background));
+        if debt.is_none() {
+            due.wake.shrink_to(KEPT);
+            due.settling = false;
+            interest.any_due.store(false, Ordering::Relaxed);
+            self.0 = None;
+        }
+        debt
+    }
+}
+
+impl Drop for Debts<'_> {
+    /// A waker panicked. Whoever lets go of the session next does the rest.
+    fn drop(&mut self) {
+        if let Some(interest) = self.0 {
+            lock(&interest.due).settling = false;
         }
     }
 }
@@ -233,9 +299,16 @@ impl Slots {
         (one, !self.is_empty())
     }
 
+    /// The session is locked. Nearly always one or none, and then the table stays.
     fn take_all(&self, to: &mut VecDeque<Waker>) {
-        if !self.is_empty() {
-            to.extend(lock(&self.waiting).wakers.iter_mut().filter_map(|waker| self.taken(waker.take())));
+        match self.count.load(Ordering::Relaxed) {
+            0 => {}
+            1 => to.extend(self.take_one().0),
+            _ => {
+                let mut waiting = lock(&self.waiting);
+                self.count.store(0, Ordering::Relaxed);
+                to.extend(mem::take(&mut waiting.wakers).into_iter().flatten());
+            }
         }
     }
 
@@ -263,8 +336,10 @@ impl Wake for Readable {
     fn wake_by_ref(self: &Arc<Self>) {
         self.0.unwatch_socket();
         let (reader, others_wait) = self.0.readers.take_one();
-        let others_wait = others_wait || reader.is_none() || self.0.told.total_listeners() > 0;
-        let background = if others_wait { self.0.in_background() } else { None };
+        let others = lock(&self.0.others);
+        let others_wait = others_wait || reader.is_none() || !others.watchers.is_empty();
+        let background = if others_wait { others.background.clone() } else { None };
+        drop(others);
         wake(reader.into_iter().chain(background));
     }
 }
@@ -283,5 +358,69 @@ impl Wake for Writable {
         let others_wait = others_wait || writer.is_none();
         let background = if others_wait { self.0.in_background() } else { None };
         wake(writer.into_iter().chain(background));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::panic::{AssertUnwindSafe, catch_unwind};
+
+    use super::*;
+
+    /// Does something when it wakes.
+    struct Does<F>(F);
+
+    impl<F: Fn() + Send + Sync + 'static> Wake for Does<F> {
+        fn wake(self: Arc<Self>) {
+            (self.0)();
+        }
+    }
+
+    fn waker(does: impl Fn() + Send + Sync + 'static) -> Waker {
+        Arc::new(Does(does)).into()
+    }
+
+    fn counting(count: &Arc<AtomicUsize>) -> Waker {
+        let count = count.clone();
+        waker(move || _ = count.fetch_add(1, Ordering::Relaxed))
+    }
+
+    #[test]
+    fn a_waker_that_panics_takes_no_other_with_it() {
+        let (interest, woken) = (Interest::default(), Arc::default());
+        interest.wait(Half::Reader(0), &waker(|| panic!("as this test wants it")));
+        interest.wait(Half::Reader(1), &counting(&woken));
+        interest.wait(Half::Writer(0), &counting(&woken));
+        interest.watch().wait(&counting(&woken));
+        interest.wait_in_background(&counting(&woken));
+        interest.wake_all();
+        assert!(catch_unwind(AssertUnwindSafe(|| interest.settle())).is_err());
+        interest.settle();
+        assert_eq!(woken.load(Ordering::Relaxed), 3, "but for the watcher, who had gone");
+        interest.settle();
+        assert_eq!(woken.load(Ordering::Relaxed), 3);
+    }
+
+    #[test]
+    fn a_waker_that_comes_back_is_not_inside_another() {
+        let (interest, depth, woken) =
+            (Arc::new(Interest::default()), Arc::new(AtomicUsize::new(0)), Arc::default());
+        for index in 0..3 {
+            let (interest, depth) = (interest.clone(), depth.clone());
+            let last = counting(&woken);
+            let back = interest.clone();
+            let comes_back = move || {
+                assert_eq!(depth.fetch_add(1, Ordering::Relaxed), 0);
+                back.wait(Half::Writer(index), &last);
+                back.wake(Half::Writer(index));
+                back.settle();
+                depth.fetch_sub(1, Ordering::Relaxed);
+            };
+            interest.wait(Half::Reader(index), &waker(comes_back));
+        }
+        interest.wake_all();
+        interest.settle();
+        assert_eq!(woken.load(Ordering::Relaxed), 3);
+        assert!(interest.readers.is_empty() && interest.writers.is_empty());
     }
 }

@@ -38,11 +38,12 @@ mod session;
 mod shared;
 mod socket;
 mod state;
-#[cfg(any(feature = "tokio-io", feature = "async-io"))]
+#[cfg(feature = "tcp")]
 pub mod tcp;
 #[cfg(feature = "tls")]
 pub mod tls;
 mod trace;
+mod watchers;
 
 #[doc(hidden)]
 pub use channel_proto as proto;

@@ -69,11 +69,14 @@ impl ReadBuffer {
     }
 
     fn make_room(&mut self) {
-        // Where little comes, or a frame's beginning is left, the place is not worth the trouble.
-        if self.size <= SMALL || !self.bytes.is_empty() {
+        if self.size <= SMALL {
             return self.bytes.reserve(self.size);
         }
         self.bytes.reserve(PAGE + self.size);
+        if !self.bytes.is_empty() {
+            // A frame's beginning is left, and it is seldom that.
+            return;
+        }
         let skipped = distance(self.bytes.as_ptr(), self.position);
         self.bytes.resize(skipped, 0);
         self.bytes.advance(skipped);

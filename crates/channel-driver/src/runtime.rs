@@ -59,7 +59,7 @@ pub trait Timer: Send + 'static {
 
 /// A TCP listener.
 pub trait Accept: Send + 'static {
-    /// What it accepts, with `TCP_NODELAY`.
+    /// What it accepts, with `TCP_NODELAY` and kept alive: [`tcp::set_up`](crate::tcp::set_up).
     type Stream: Transport;
 
     /// The next connection.
@@ -97,6 +97,6 @@ pub trait Runtime: Send + Sync + Unpin + 'static {
     /// Has a TCP connection end with a reset when it is dropped, and not as if all had been sent.
     fn break_off(stream: &Self::Stream);
 
-    /// Opens a TCP connection to the first of the host's addresses that answers, with `TCP_NODELAY`.
+    /// Opens a TCP connection to the first of the host's addresses that answers, with `TCP_NODELAY` and kept alive.
     fn connect(host: &str, port: u16) -> impl Future<Output = io::Result<Self::Stream>> + Send;
 }

@@ -2,6 +2,7 @@
 
 use std::{
     collections::VecDeque,
+    future::poll_fn,
     io,
     ops::{Deref, DerefMut},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -42,11 +43,18 @@ impl<M: Machine> Shared<M> {
         Arc::new(Self { state: Mutex::new(state), interest })
     }
 
-    /// A panic of an application's waker must not take every half with it, so poison is passed over: each method leaves a sound state.
     pub(crate) fn lock(&self) -> Locked<'_, M> {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.lock_to_look();
         state.forget_time();
         Locked { state, _settle: Settle(&self.interest) }
+    }
+
+    /// For who changes nothing, and may hold another lock: nobody is woken afterwards.
+    ///
+    /// A panic of a waker, which may be cloned under the lock, must not take every half with it, so poison is passed over: each method leaves a sound
+    /// state.
+    pub(crate) fn lock_to_look(&self) -> MutexGuard<'_, State<M>> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Copies what came for a reader to `sink`, as much as is there without waiting. Nothing is the end of the stream.
@@ -118,6 +126,7 @@ impl<M: Machine> Shared<M> {
                 break;
             }
             if let Some(end) = state.read_end(index) {
+                state.interest.done(Half::Reader(index));
                 state.after_reading(drained);
                 return Poll::Ready(end);
             }
@@ -223,6 +232,15 @@ impl<M: Machine> Shared<M> {
         result
     }
 
+    /// Nobody writes to this stream any more. Who did may have been waiting, as in [`discard`](Self::discard).
+    pub(crate) fn writer_dropped(&self, index: usize) {
+        let mut state = self.lock();
+        state.interest.done(Half::Writer(index));
+        state.machine.writer_dropped(index);
+        let _ = state.flush();
+        state.after();
+    }
+
     /// Runs a command whose output can wait until this task gives way: the background task sends it, unless it went before with something else.
     /// What many have to say by then leaves in one write.
     pub(crate) fn defer<T>(&self, command: impl FnOnce(&mut M) -> T) -> T {
@@ -262,20 +280,14 @@ impl<M: Machine> Shared<M> {
 
     /// Drives the session until `done` gives something.
     async fn watch<T>(&self, mut done: impl FnMut(&mut State<M>) -> Option<T>) -> T {
-        loop {
-            let told = self.interest.watch();
-            if let Some(done) = self.pump_until(&mut done) {
-                return done;
-            }
-            told.await;
-        }
-    }
-
-    /// Not in the future above: a lock must not be held where it waits.
-    fn pump_until<T>(&self, done: impl FnOnce(&mut State<M>) -> Option<T>) -> Option<T> {
-        let mut state = self.lock();
-        state.pump();
-        done(&mut state)
+        let watch = self.interest.watch();
+        poll_fn(|cx| {
+            let mut state = self.lock();
+            watch.wait(cx.waker());
+            state.pump();
+            done(&mut state).map_or(Poll::Pending, Poll::Ready)
+        })
+        .await
     }
 
     /// Refuses the connections that the peer asks for from now on, and those that wait.
@@ -286,9 +298,11 @@ impl<M: Machine> Shared<M> {
         state.after();
     }
 
-    /// Nobody reads this stream any more: what comes for it is dropped, so that it holds up nothing else.
+    /// Nobody reads this stream any more: what comes for it is dropped, so that it holds up nothing else. Who did may have been waiting: the one
+    /// wake-up of the socket must not be its.
     pub(crate) fn discard(&self, index: usize) {
         let mut state = self.lock();
+        state.interest.done(Half::Reader(index));
         state.inbound.discard(index);
         state.interest.wake_background();
     }

@@ -41,10 +41,8 @@ async fn connection(pending: PendingConnection, pod: String) {
     };
     match dialled {
         Ok(stream) => {
-            // Whether this worked or not, the bytes go the same.
-            let _ = stream.set_nodelay(true);
             // What became of it both ends know.
-            let _ = pending.accept().carry::<Tokio>(Io(stream)).await;
+            let _ = pending.accept().carry::<Tokio>(Io::tcp(stream)).await;
         }
         Err(error) => pending.refuse(&format!(
             "error forwarding port {port} to pod {pod}: dial tcp4 127.0.0.1:{port}: connect: {}",

@@ -66,7 +66,7 @@ pub(crate) async fn serve(listener: TcpListener, facts: Arc<Facts>, max_connecti
 }
 
 async fn connection(stream: TcpStream, facts: &Facts) -> io::Result<()> {
-    let stream = Io::tcp(stream)?;
+    let stream = Io::tcp(stream);
     let Some(tls) = &facts.tls else { return serve_one(stream, Showed::Nothing, facts).await };
     let stream = bounded(tls.accept(stream)).await?;
     let showed = match stream.connection().peer_certificates() {

@@ -83,7 +83,7 @@ impl Runtime for Tokio {
     }
 
     async fn connect(host: &str, port: u16) -> io::Result<Io<TcpStream>> {
-        Io::tcp(TcpStream::connect((host, port)).await?)
+        Ok(Io::tcp(TcpStream::connect((host, port)).await?))
     }
 }
 
@@ -96,7 +96,7 @@ impl Accept for Listening {
 
     fn poll_accept(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Io<TcpStream>>> {
         let (stream, _) = std::task::ready!(self.0.poll_accept(cx))?;
-        Poll::Ready(Io::tcp(stream))
+        Poll::Ready(Ok(Io::tcp(stream)))
     }
 
     fn local_addr(&self) -> io::Result<SocketAddr> {
@@ -125,12 +125,9 @@ pub struct Io<T>(pub T);
 
 impl Io<TcpStream> {
     /// A TCP connection, which is [set up](tcp::set_up): what a server accepted, for one.
-    ///
-    /// # Errors
-    /// The operating system's.
-    pub fn tcp(stream: TcpStream) -> io::Result<Self> {
-        tcp::set_up(&stream)?;
-        Ok(Self(stream))
+    pub fn tcp(stream: TcpStream) -> Self {
+        tcp::set_up(&stream);
+        Self(stream)
     }
 }
 

@@ -98,7 +98,7 @@ impl<R: Runtime<Timer: Unpin>> Pool<R> {
 
     /// A link that lives, if there is one.
     pub(super) fn living(&self) -> Option<Arc<Link>> {
-        self.links.lock().living()
+        self.links.with_living(links::Inner::least)
     }
 
     /// The link that carries least. Only where there is none, one is waited for.

@@ -43,7 +43,7 @@ impl Link {
 
     /// How much goes over it, if new connections can.
     fn load(&self) -> Option<usize> {
-        let state = self.handle.shared.lock();
+        let state = self.handle.shared.lock_to_look();
         (!state.has_ended() && !state.machine.is_going_away()).then_some(state.handles)
     }
 
@@ -151,22 +151,34 @@ impl Links {
         self.closing.notify(usize::MAX);
     }
 
+    /// Does something with those that are not lost. The lost ones are dropped behind the lock: the last handle to a session wakes somebody.
+    pub(super) fn with_living<T>(&self, act: impl FnOnce(&mut Inner) -> T) -> T {
+        let mut inner = self.lock();
+        let lost: Vec<_> = inner.links.extract_if(.., |link| link.load().is_none()).collect();
+        let result = act(&mut inner);
+        drop(inner);
+        drop(lost);
+        result
+    }
+
     /// The link that carries least. For one who asks again, `seen` is how many attempts were over when it asked first.
     pub(super) fn find(self: &Arc<Self>, now: Instant, seen: &mut Option<u64>) -> Found {
-        let mut inner = self.lock();
-        if let Some(link) = inner.living() {
-            let missing = inner.claim(now);
-            return Found::Link(link, (0..missing).map(|_| self.claim(Purpose::Further)).collect());
-        }
-        if *seen.get_or_insert(inner.attempts) != inner.attempts {
-            // It was lost again at once if nothing else is known.
-            return Found::Failed(inner.failure.clone().unwrap_or(Error::Forward(ForwardError::GoingAway)));
-        }
-        if inner.attempt == Attempt::UnderWay {
-            return Found::Waits(None);
-        }
-        inner.attempt = Attempt::UnderWay;
-        Found::Waits(Some(self.claim(Purpose::First)))
+        self.with_living(|inner| {
+            if let Some(link) = inner.least() {
+                let missing = inner.claim(now);
+                return Found::Link(link, (0..missing).map(|_| self.claim(Purpose::Further)).collect());
+            }
+            if *seen.get_or_insert(inner.attempts) != inner.attempts {
+                // It was lost again at once if nothing else is known.
+                let failure = inner.failure.clone();
+                return Found::Failed(failure.unwrap_or(Error::Forward(ForwardError::GoingAway)));
+            }
+            if inner.attempt == Attempt::UnderWay {
+                return Found::Waits(None);
+            }
+            inner.attempt = Attempt::UnderWay;
+            Found::Waits(Some(self.claim(Purpose::First)))
+        })
     }
 
     fn claim(self: &Arc<Self>, purpose: Purpose) -> Claim {
@@ -175,9 +187,8 @@ impl Links {
 }
 
 impl Inner {
-    /// The link that carries least of those that live.
-    pub(super) fn living(&mut self) -> Option<Arc<Link>> {
-        self.links.retain(|link| link.load().is_some());
+    /// The link that carries least.
+    pub(super) fn least(&mut self) -> Option<Arc<Link>> {
         let count = self.links.len();
         self.turn = self.turn.wrapping_add(1);
         let in_turn = (0..count).map(|step| &self.links[(self.turn % count + step) % count]);
@@ -211,21 +222,24 @@ impl Inner {
 
 impl Claim {
     pub(super) fn settle(self, opened: Result<(Link, Agreed), Error>) {
-        let mut inner = self.links.lock();
-        match opened {
-            Ok((link, agreed)) => {
-                inner.agreed = agreed;
-                inner.failure = None;
-                inner.links.retain(|link| link.load().is_some());
-                // One that was long in coming may find its place taken.
-                if inner.links.len() < inner.wanted() {
+        let too_late = self.links.with_living(|inner| {
+            match opened {
+                Ok((link, agreed)) => {
+                    inner.agreed = agreed;
+                    inner.failure = None;
+                    if inner.links.len() >= inner.wanted() {
+                        return Some(link);
+                    }
                     inner.links.push(Arc::new(link));
                 }
+                Err(error) if self.purpose == Purpose::First => inner.failure = Some(error),
+                // Those that live will do.
+                Err(_) => {}
             }
-            Err(error) if self.purpose == Purpose::First => inner.failure = Some(error),
-            // Those that live will do.
-            Err(_) => {}
-        }
+            None
+        });
+        // One that was long in coming found its place taken.
+        drop(too_late);
     }
 }
 
