@@ -2,12 +2,12 @@
 
 import dataclasses
 import hashlib
-import os
 import socket
 import subprocess
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
+import commands
 import forward
 from checklist import BOTH, CHECKS, check, contains
 from peers import Client, OnTerminal, Watch
@@ -43,12 +43,7 @@ class AtUrls(Client):
 
 
 # Holds EXE-1, FRM-2, SPE-1, SPE-2.
-@check("stdout and stderr apart", transports=BOTH)
-def apart(client):
-    run = client.exec(command=["sh", "-c", "echo out; echo err >&2"])
-    yield "stdout", "out\n", run.out
-    yield "stderr", "err\n", run.err
-    yield "exit code", 0, run.code
+check("stdout and stderr apart", transports=BOTH)(commands.apart)
 
 
 # Holds UPG-8, UPG-18.
@@ -96,16 +91,7 @@ def not_found(client):
 
 
 # Holds EXE-12, SPE-11.
-@check("ends though stdin is open", transports=BOTH)
-def open_stdin(client):
-    read, write = os.pipe()
-    try:
-        run = client.exec("-i", command=["echo", "done"], stdin=read)
-    finally:
-        os.close(read)
-        os.close(write)
-    yield "stdout", "done\n", run.out
-    yield "exit code", 0, run.code
+check("ends though stdin is open", transports=BOTH)(commands.open_stdin)
 
 
 # Holds EXE-5, EXE-6, EXE-8, SPE-7.

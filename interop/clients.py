@@ -21,6 +21,7 @@ import time
 from pathlib import Path
 
 import channels  # pylint: disable=unused-import # Its checks add themselves.
+import commands
 from checklist import check, contains, run_all, verdict
 from files import files, make
 from packages import HERE, PYTHON, Missing, npm_ci, require
@@ -97,20 +98,11 @@ def subprotocol(client):
 
 
 # Holds EXE-1, FRM-2.
-@check("stdout and stderr apart", transports=V5_V4)
-def apart(client):
-    run = client.exec(command=["sh", "-c", "echo out; echo err >&2"])
-    yield "stdout", "out\n", run.out
-    yield "stderr", "err\n", run.err
-    yield "exit code", 0, run.code
+check("stdout and stderr apart", transports=V5_V4)(commands.apart)
 
 
 # Holds REQ-2.
-@check("arguments arrive as they are")
-def arguments(client):
-    odd = ["a b", "", "ü&=+%20?#/", "$HOME", "'\"\\", "-x"]
-    run = client.exec(command=["printf", "[%s]", *odd])
-    yield "stdout", "".join(f"[{word}]" for word in odd), run.out
+check("arguments arrive as they are")(commands.arguments)
 
 
 # Holds REQ-1. It has `container=` in its query if it is given none.
@@ -166,16 +158,7 @@ def endless_stdin(client):
 
 
 # Holds EXE-12.
-@check("ends though stdin is open")
-def open_stdin(client):
-    read, write = os.pipe()
-    try:
-        run = client.exec("-i", command=["echo", "done"], stdin=read)
-    finally:
-        os.close(read)
-        os.close(write)
-    yield "stdout", "done\n", run.out
-    yield "exit code", 0, run.code
+check("ends though stdin is open")(commands.open_stdin)
 
 
 # Holds EXE-1.

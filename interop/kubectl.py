@@ -17,6 +17,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+import commands
 import forward  # pylint: disable=unused-import # Its checks add themselves.
 from checklist import BOTH, check, contains, run_all, verdict
 from files import files, make
@@ -42,12 +43,7 @@ def transport(client):
 
 
 # Holds EXE-1, FRM-2.
-@check("stdout and stderr apart", transports=BOTH)
-def apart(client):
-    run = client.exec(command=["sh", "-c", "echo out; echo err >&2"])
-    yield "stdout", "out\n", run.out
-    yield "stderr", "err\n", run.err
-    yield "exit code", 0, run.code
+check("stdout and stderr apart", transports=BOTH)(commands.apart)
 
 
 # Holds FRM-9, EXE-2.
@@ -59,11 +55,7 @@ def stdin(client):
 
 
 # Holds REQ-2.
-@check("arguments arrive as they are", transports=BOTH)
-def arguments(client):
-    odd = ["a b", "", "ü&=+%20?#/", "$HOME", "'\"\\", "-x"]
-    run = client.exec(command=["printf", "[%s]", *odd])
-    yield "stdout", "".join(f"[{word}]" for word in odd), run.out
+check("arguments arrive as they are", transports=BOTH)(commands.arguments)
 
 
 # Holds EXE-10.
@@ -83,16 +75,7 @@ def not_found(client):
 
 
 # Holds EXE-12.
-@check("ends though stdin is open", transports=BOTH)
-def open_stdin(client):
-    read, write = os.pipe()
-    try:
-        run = client.exec("-i", command=["echo", "done"], stdin=read)
-    finally:
-        os.close(read)
-        os.close(write)
-    yield "stdout", "done\n", run.out
-    yield "exit code", 0, run.code
+check("ends though stdin is open", transports=BOTH)(commands.open_stdin)
 
 
 # Holds EXE-5, EXE-6, EXE-8, REQ-5.
