@@ -139,3 +139,20 @@ impl Timer for Alarm {
         Poll::Ready(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+
+    use rustix::net::sockopt::{socket_keepalive, tcp_nodelay};
+
+    use super::*;
+
+    #[test]
+    fn a_connection_is_set_up() {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let stream = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let socket = Socket::new(Async::new(stream).unwrap());
+        assert!(socket_keepalive(&*socket.0).unwrap() && tcp_nodelay(&*socket.0).unwrap());
+    }
+}

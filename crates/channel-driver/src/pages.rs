@@ -21,6 +21,7 @@ pub(crate) fn distance(address: *const u8, place: usize) -> usize {
 /// Copies as much of `data` as fits, and tells how much that was.
 pub(crate) fn copy(data: &[u8], to: &mut impl BufMut) -> usize {
     let data = &data[..data.len().min(to.remaining_mut())];
+    // A short one is never slow, and asking for its address may cost a sink that grows.
     if data.len() > SHORT {
         let address = to.chunk_mut().as_mut_ptr();
         pieces(data, address).for_each(|piece| to.put_slice(piece));

@@ -234,11 +234,10 @@ impl<M: Machine> Shared<M> {
 
     /// Nobody writes to this stream any more. Who did may have been waiting, as in [`discard`](Self::discard).
     pub(crate) fn writer_dropped(&self, index: usize) {
-        let mut state = self.lock();
-        state.interest.done(Half::Writer(index));
-        state.machine.writer_dropped(index);
-        let _ = state.flush();
-        state.after();
+        self.command(|machine, _| {
+            self.interest.done(Half::Writer(index));
+            machine.writer_dropped(index);
+        });
     }
 
     /// Runs a command whose output can wait until this task gives way: the background task sends it, unless it went before with something else.
